@@ -1,0 +1,197 @@
+"""Blobs in a folder of this machine.
+
+An object is written to `tmp/`, synced, then renamed, so a key never names half an object, not even
+after a power cut. Writing and syncing happen on a thread of their own while the caller goes on;
+`flush` waits for it and reports what went wrong. Swaps hold a lock of the operating system, which
+dies with its holder, so no lock is ever stale.
+"""
+
+import errno
+import fcntl
+import mmap
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from zlib import crc32
+
+from kamld import ids
+from kamld.blobs.interface import Buffer, Changed, Listed, Missing, check_key
+from kamld.errors import KamldError, SystemFault
+
+_PARTS_AT_ONCE = 512  # buffers handed to one writev; the kernel takes at most 1024
+_QUEUE = 3  # objects on their way to disk before `put` waits: bounds memory
+_OWN = ("tmp", "locks", "local")  # folders that hold no objects
+
+
+class FolderBlobs:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writer: ThreadPoolExecutor | None = None
+        self._pending: list[Future[None]] = []
+        self._known_folders: set[Path] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def location(self) -> str:
+        return str(self._folder)
+
+    def get(self, key: str) -> bytes:
+        with self._faults(key):
+            return self._path(key).read_bytes()
+
+    def view(self, key: str) -> memoryview:
+        with self._faults(key), open(self._path(key), "rb", buffering=0) as file:
+            if os.fstat(file.fileno()).st_size == 0:
+                return memoryview(b"")
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+    def put(self, key: str, parts: Sequence[Buffer]) -> None:
+        path = self._path(key)
+        with self._faults(key):
+            if path.exists():
+                return
+        with self._lock:
+            self._writer = self._writer or ThreadPoolExecutor(1, "hub-writer")
+            self._pending.append(self._writer.submit(self._write, path, parts))
+            waiting = self._pending[:-_QUEUE]
+            self._pending = self._pending[-_QUEUE:]
+        for written in waiting:
+            written.result()
+
+    def flush(self) -> None:
+        with self._lock:
+            waiting, self._pending = self._pending, []
+        failures = [e for e in (written.exception() for written in waiting) if e]
+        if failures:
+            raise failures[0]
+
+    def swap(self, key: str, expected: bytes | None, to: bytes) -> None:
+        path = self._path(key)
+        with self._faults(key), self._exclusive(key):
+            present = path.read_bytes() if path.exists() else None
+            if present != expected:
+                raise Changed(key, present)
+            self._write(path, [to])
+
+    def delete(self, key: str) -> None:
+        with self._faults(key):
+            self._path(key).unlink(missing_ok=True)
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        top = prefix.rstrip("/")
+        start = self._folder / top if top else self._folder
+        with self._faults(prefix):
+            yield from sorted(_walk(start, f"{top}/" if top else ""), key=lambda listed: listed.key)
+
+    def _path(self, key: str) -> Path:
+        return self._folder / check_key(key)
+
+    def _write(self, path: Path, parts: Sequence[Buffer]) -> None:
+        temporary = self._folder / "tmp" / ids.new_id()
+        with self._faults(path.name):
+            try:
+                self._make(temporary.parent)
+                self._make(path.parent)
+                _write_synced(temporary, parts)
+                os.rename(temporary, path)
+                _sync_folder(path.parent)
+            except BaseException:
+                with suppress(OSError):
+                    temporary.unlink()
+                raise
+
+    def _make(self, folder: Path) -> None:
+        """Make a folder and those above it, each one's entry synced in the one that holds it."""
+        if folder in self._known_folders:
+            return
+        missing = [f for f in (folder, *folder.parents) if not f.exists()]
+        for new in reversed(missing):
+            private = new == self._folder  # sharing a hub is its owner's decision: chmod it
+            new.mkdir(mode=0o700 if private else 0o777, exist_ok=True)
+            _sync_folder(new.parent)
+        self._known_folders.add(folder)
+
+    @contextmanager
+    def _exclusive(self, key: str) -> Iterator[None]:
+        locks = self._folder / "locks"
+        self._make(locks)
+        lock = os.open(locks / f"{crc32(key.encode()) & 0xFF:02x}", os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    @contextmanager
+    def _faults(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except KamldError:
+            raise
+        except (FileNotFoundError, NotADirectoryError):
+            raise Missing(key) from None
+        except OSError as error:
+            raise filesystem_fault(error, self.location) from error
+
+
+def filesystem_fault(error: OSError, place: str) -> SystemFault:
+    """The machine's refusal in words; `place` is the folder that was being written or read."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return SystemFault(
+            "no_space",
+            f"The disk is full where {place} is. Nothing was changed.",
+            "Make room there and try again.",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return SystemFault(
+            "no_permission",
+            f"No permission for {error.filename or place}.",
+            "Ask its owner, or choose another folder.",
+        )
+    return SystemFault(
+        "io_error", f"{place}: {error.strerror or error}.", "Check the disk, then try again."
+    )
+
+
+def _write_synced(path: Path, parts: Sequence[Buffer]) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        waiting = [memoryview(part).cast("B") for part in parts if len(part)]
+        while waiting:
+            batch = waiting[:_PARTS_AT_ONCE]
+            written = os.writev(file, batch)
+            done = 0
+            while done < len(batch) and written >= len(batch[done]):
+                written -= len(batch[done])
+                done += 1
+            waiting = waiting[done:]
+            if written:
+                waiting[0] = waiting[0][written:]
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[Listed]:
+    try:
+        entries = list(os.scandir(folder))
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            if prefix or entry.name not in _OWN:
+                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
+        else:
+            with suppress(FileNotFoundError):
+                yield Listed(prefix + entry.name, entry.stat(follow_symlinks=False).st_size)

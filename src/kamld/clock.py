@@ -1,0 +1,30 @@
+"""The time, in the one form that records keep: RFC 3339 in UTC with microseconds.
+
+A text of this form sorts as the times do, so records compare times without parsing them.
+"""
+
+import time
+from datetime import UTC, datetime
+
+
+def now() -> str:
+    return text(datetime.now(UTC))
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def text(moment: datetime) -> str:
+    """A moment as records keep it; one without a zone is taken as local time."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def moment(value: str) -> datetime:
+    """The moment that `text` wrote, or any ISO 8601 date or time; without a zone it is local.
+
+    Raises ValueError for anything else.
+    """
+    parsed = datetime.fromisoformat(value)
+    return parsed.astimezone(UTC)

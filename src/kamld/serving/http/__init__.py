@@ -1,0 +1,1 @@
+"""The server's paths: inference as plain ASGI because it is hot, everything else on Starlette."""

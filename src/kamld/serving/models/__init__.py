@@ -1,0 +1,1 @@
+"""Models ready to run, and what their answers say. onnxruntime is imported here only."""

@@ -1,0 +1,23 @@
+"""The versioned store: everything finished is kept here and can be had back, byte for byte.
+
+Bytes become objects named by their BLAKE3, objects are kept in packs, trees list files, commits
+name trees, refs name commits. docs/format.md specifies what is on disk.
+"""
+
+from kamld.store.objects import Objects, Progress, Source, Writer
+from kamld.store.repository import Committed, Repository, Version, open_hub
+from kamld.store.trees import Change, Entries, Tree
+
+__all__ = [
+    "Change",
+    "Committed",
+    "Entries",
+    "Objects",
+    "Progress",
+    "Repository",
+    "Source",
+    "Tree",
+    "Version",
+    "Writer",
+    "open_hub",
+]

@@ -1,0 +1,51 @@
+"""How the bytes of one object are kept in a pack: as they are, or compressed with zstd level 1.
+
+Zstd notices incompressible data by itself and passes it at gigabytes a second, so nothing is
+probed or guessed from file names.
+"""
+
+import threading
+
+import zstandard
+
+from kamld.errors import SystemFault
+
+RAW = 0
+ZSTD = 1
+_LEVEL = 1
+_WORTH_TRYING = 64  # bytes; below, a frame's header costs more than it saves
+
+_local = threading.local()
+
+
+def encode(data: bytes | memoryview) -> tuple[int, bytes | memoryview]:
+    """(codec, bytes to keep): compressed only where that is smaller."""
+    if len(data) < _WORTH_TRYING:
+        return RAW, data
+    compressor = getattr(_local, "compressor", None)
+    if compressor is None:
+        compressor = _local.compressor = zstandard.ZstdCompressor(
+            level=_LEVEL, write_content_size=False, write_checksum=False
+        )
+    packed = compressor.compress(data)
+    return (ZSTD, packed) if len(packed) < len(data) else (RAW, data)
+
+
+def decode(codec: int, stored: memoryview, raw_length: int) -> bytes | memoryview:
+    """The object's bytes. Raises SystemFault (damaged_object) when they cannot be had back."""
+    if codec == RAW and len(stored) == raw_length:
+        return stored
+    if codec != ZSTD:
+        raise SystemFault(
+            "damaged_object", f"An object has an unknown codec {codec} or a wrong length."
+        )
+    decompressor = getattr(_local, "decompressor", None)
+    if decompressor is None:
+        decompressor = _local.decompressor = zstandard.ZstdDecompressor()
+    try:
+        data: bytes = decompressor.decompress(stored, max_output_size=max(raw_length, 1))
+    except zstandard.ZstdError as error:
+        raise SystemFault("damaged_object", f"An object does not decompress: {error}.") from None
+    if len(data) != raw_length:
+        raise SystemFault("damaged_object", "An object decompresses to a wrong length.")
+    return data

@@ -1,0 +1,59 @@
+"""Commits: objects of canonical JSON that name a tree and what is known about it."""
+
+import heapq
+from collections.abc import Iterator
+
+from kamld.errors import SystemFault
+from kamld.records.encoding import decode, encode
+from kamld.records.history import Commit
+from kamld.store.objects import Objects, Writer
+
+
+def write_commit(writer: Writer, commit: Commit) -> str:
+    return writer.put(encode(commit)).hex()
+
+
+def read_commit(objects: Objects, identifier: str) -> Commit:
+    return decode(objects.read(bytes.fromhex(identifier)), Commit, f"commit {identifier[:12]}")
+
+
+def is_commit(objects: Objects, identifier: bytes) -> bool:
+    """Whether the object, which may be anything at all, is a commit of this hub."""
+    if objects.lengths([identifier])[0] > 1_000_000:
+        return False
+    data = objects.read(identifier)
+    try:
+        return data.startswith(b"{") and objects.has(bytes.fromhex(decode(data, Commit, "it").tree))
+    except (SystemFault, ValueError):
+        return False
+
+
+def ancestry(objects: Objects, start: str) -> Iterator[tuple[str, Commit]]:
+    """`start` and all commits before it, newest first; a commit always before its parents."""
+    first = read_commit(objects, start)
+    waiting = [(_newest_first(first.time), start, first)]
+    seen = {start}
+    while waiting:
+        _, identifier, commit = heapq.heappop(waiting)
+        yield identifier, commit
+        for parent in commit.parents:
+            if parent not in seen:
+                seen.add(parent)
+                older = read_commit(objects, parent)
+                heapq.heappush(waiting, (_newest_first(older.time), parent, older))
+
+
+def _newest_first(time: str) -> tuple[int, ...]:
+    return tuple(-ord(character) for character in time)
+
+
+def is_ancestor(objects: Objects, older: str, newer: str) -> bool:
+    return any(identifier == older for identifier, _ in ancestry(objects, newer))
+
+
+def merge_base(objects: Objects, one: str, other: str) -> str | None:
+    """A newest commit that both descend from; None where their histories never meet."""
+    mine = {identifier for identifier, _ in ancestry(objects, one)}
+    return next(
+        (identifier for identifier, _ in ancestry(objects, other) if identifier in mine), None
+    )

@@ -1,0 +1,299 @@
+"""The index: which pack has an object, for any number of objects at once.
+
+Sorted immutable segments, mapped into memory. Each flush of a writer adds one; when eight segments
+are of one level they become one of the next (a level holds eight times as many objects), so each
+object is copied once a level and a hub of ten thousand commits has a few dozen segments. A segment
+names those it replaces; they are deleted at once, and a reader that finds one gone lists again.
+"""
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from kamld.blobs import Blobs, Missing
+from kamld.errors import SystemFault
+from kamld.store.packs import Footer
+
+PREFIX = "index/"
+FANOUT = 8  # segments of a level that are merged into one
+_LEVEL_0 = 1024  # objects; more belong to level 1, 8 times more to level 2, …
+_MAGIC = b"KMLDIDX1"
+_HEAD = struct.Struct("<8sQII40x")  # magic, objects, packs, replaced segments: 64 bytes
+_COLUMNS = (("prefix", "<u8"), ("raw", "<u8"), ("rest", "V24"), ("pack", "<u4"), ("offset", "<u4"), ("stored", "<u4"),
+            ("codec", "u1"))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where objects are: parallel to the ids that were asked for."""
+
+    found: NDArray[np.bool_]
+    packs: list[bytes]  # names that `pack` counts in
+    pack: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    stored: NDArray[np.int64]
+    raw: NDArray[np.int64]
+    codec: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    name: bytes
+    packs: list[bytes]
+    replaces: list[bytes]
+    columns: dict[str, NDArray[Any]]
+
+    @property
+    def count(self) -> int:
+        return len(self.columns["prefix"])
+
+    @property
+    def level(self) -> int:
+        level, limit = 0, _LEVEL_0
+        while self.count > limit:
+            level, limit = level + 1, limit * FANOUT
+        return level
+
+    def find(self, ids: NDArray[np.void]) -> NDArray[np.int64]:
+        """Row of each id, -1 where it is not here. Ids are V32."""
+        prefixes, rests = split_ids(ids)
+        mine = self.columns["prefix"]
+        rows = np.searchsorted(mine, prefixes)
+        result = np.full(len(ids), -1, np.int64)
+        waiting = np.arange(len(ids))
+        while len(waiting):  # more than once only where 8-byte prefixes collide
+            inside = rows[waiting] < self.count
+            waiting = waiting[inside]
+            waiting = waiting[mine[rows[waiting]] == prefixes[waiting]]
+            same = self.columns["rest"][rows[waiting]] == rests[waiting]
+            result[waiting[same]] = rows[waiting[same]]
+            waiting = waiting[~same]
+            rows[waiting] += 1
+        return result
+
+    def between(self, low: int, high: int) -> list[bytes]:
+        """Ids whose first 8 bytes, as a number, are in low … high."""
+        prefix = self.columns["prefix"]
+        first, last = (
+            np.searchsorted(prefix, np.uint64(low)),
+            np.searchsorted(prefix, np.uint64(high), "right"),
+        )
+        rests = self.columns["rest"]
+        return [
+            int(prefix[row]).to_bytes(8, "big") + rests[row].tobytes() for row in range(first, last)
+        ]
+
+
+def split_ids(ids: NDArray[np.void]) -> tuple[NDArray[np.uint64], NDArray[np.void]]:
+    """First 8 bytes as big-endian numbers, last 24 as they are."""
+    table = np.ascontiguousarray(ids).view(np.uint8).reshape(-1, 32)
+    prefixes = np.ascontiguousarray(table[:, :8]).view(">u8").reshape(-1).astype("<u8")
+    rests = np.ascontiguousarray(table[:, 8:]).view("V24").reshape(-1)
+    return prefixes, rests
+
+
+def as_ids(identifiers: Sequence[bytes]) -> NDArray[np.void]:
+    return np.frombuffer(b"".join(identifiers), "V32")
+
+
+class Index:
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._segments: list[Segment] | None = None
+
+    def find(self, ids: NDArray[np.void]) -> Places:
+        """Places of the objects; where some are missing, looks once whether others added segments."""
+        places = self._find(ids)
+        if not places.found.all() and self._reload():
+            places = self._find(ids)
+        return places
+
+    def has(self, ids: NDArray[np.void]) -> NDArray[np.bool_]:
+        """Which of the ids are known, by the segments loaded before: a writer may repeat an object."""
+        found = np.zeros(len(ids), np.bool_)
+        for segment in self._loaded():
+            rest = np.flatnonzero(~found)
+            if not len(rest):
+                break
+            found[rest] = segment.find(ids[rest]) >= 0
+        return found
+
+    def add(self, packs: Sequence[tuple[bytes, Footer]]) -> None:
+        """Record new packs, which are durable already; durable itself when it returns."""
+        segment = build([name for name, _ in packs], [footer for _, footer in packs], [])
+        present = [*self._loaded(), self._write(segment)]
+        while group := _due(present):
+            merged = self._write(merge(group))
+            present = [s for s in present if s not in group] + [merged]
+            for old in group:
+                self._blobs.delete(_key(old.name))
+        self._segments = present
+
+    def rebuild(self, packs: Sequence[tuple[bytes, Footer]]) -> None:
+        """Replace all segments by one that is made from the packs themselves."""
+        old = [bytes.fromhex(listed.key[len(PREFIX) : -4]) for listed in self._blobs.list(PREFIX)]
+        segment = self._write(
+            build([name for name, _ in packs], [footer for _, footer in packs], old)
+        )
+        for name in old:
+            if name != segment.name:
+                self._blobs.delete(_key(name))
+        self._segments = [segment]
+
+    def segments(self) -> list[Segment]:
+        return list(self._loaded())
+
+    def _write(self, encoded: bytes) -> Segment:
+        segment = decode(memoryview(encoded), "a new segment")
+        self._blobs.put(_key(segment.name), [encoded])
+        self._blobs.flush()
+        return segment
+
+    def _loaded(self) -> list[Segment]:
+        if self._segments is None:
+            self._segments = self._load()
+        return self._segments
+
+    def _reload(self) -> bool:
+        before = {s.name for s in self._loaded()}
+        keys = {listed.key for listed in self._blobs.list(PREFIX)}
+        if keys == {_key(name) for name in before}:
+            return False
+        self._segments = self._load()
+        return True
+
+    def _load(self) -> list[Segment]:
+        known = {s.name: s for s in self._segments or ()}
+        for _ in range(100):
+            try:
+                names = [
+                    bytes.fromhex(listed.key[len(PREFIX) : -4])
+                    for listed in self._blobs.list(PREFIX)
+                ]
+                return self._live([known.get(name) or self._open(name) for name in names])
+            except Missing:  # merged and deleted since it was listed
+                continue
+        raise SystemFault("busy_index", "The hub's index keeps changing.", "Try again.")
+
+    def _open(self, name: bytes) -> Segment:
+        return decode(self._blobs.view(_key(name)), _key(name))
+
+    @staticmethod
+    def _live(segments: list[Segment]) -> list[Segment]:
+        replaced = {name for s in segments for name in s.replaces}
+        return [s for s in segments if s.name not in replaced]
+
+    def _find(self, ids: NDArray[np.void]) -> Places:
+        total = len(ids)
+        pack, offset, stored, raw = (np.zeros(total, np.int64) for _ in range(4))
+        places = Places(
+            np.zeros(total, np.bool_), [], pack, offset, stored, raw, np.zeros(total, np.uint8)
+        )
+        for segment in self._loaded():
+            wanted = np.flatnonzero(~places.found)
+            if not len(wanted):
+                break
+            rows = segment.find(ids[wanted])
+            here, rows = wanted[rows >= 0], rows[rows >= 0]
+            columns = segment.columns
+            places.found[here] = True
+            places.pack[here] = columns["pack"][rows].astype(np.int64) + len(places.packs)
+            places.offset[here] = columns["offset"][rows]
+            places.stored[here] = columns["stored"][rows]
+            places.raw[here] = columns["raw"][rows]
+            places.codec[here] = columns["codec"][rows]
+            places.packs.extend(segment.packs)
+        return places
+
+
+def _key(name: bytes) -> str:
+    return f"{PREFIX}{name.hex()}.idx"
+
+
+def _due(segments: Iterable[Segment]) -> list[Segment]:
+    """The segments to merge now: those of the lowest level that has enough; none otherwise."""
+    levels: dict[int, list[Segment]] = {}
+    for segment in segments:
+        levels.setdefault(segment.level, []).append(segment)
+    return next((group for _, group in sorted(levels.items()) if len(group) >= FANOUT), [])
+
+
+def build(packs: list[bytes], footers: list[Footer], replaces: list[bytes]) -> bytes:
+    """The bytes of a segment of all that these packs have."""
+    nothing = Footer(
+        np.zeros((0, 32), np.uint8), *(np.zeros(0, kind) for kind in ("<u4", "<u4", "<u8", "u1"))
+    )
+    footers = footers or [nothing]
+    ids = np.concatenate([footer.ids for footer in footers])
+    numbers = np.repeat(np.arange(len(footers)), [len(footer.codecs) for footer in footers])
+    prefix, rest = split_ids(ids.reshape(-1).view("V32"))
+    columns = {
+        "prefix": prefix,
+        "raw": np.concatenate([f.raw for f in footers]),
+        "rest": rest,
+        "pack": numbers,
+        "offset": np.concatenate([f.offsets for f in footers]),
+        "stored": np.concatenate([f.stored for f in footers]),
+        "codec": np.concatenate([f.codecs for f in footers]),
+    }
+    return _encode(packs, replaces, columns)
+
+
+def merge(segments: list[Segment]) -> bytes:
+    """The bytes of one segment with all that these have; an object that two have is kept once."""
+    starts = np.cumsum([0, *(len(s.packs) for s in segments)])
+    columns = {name: np.concatenate([s.columns[name] for s in segments]) for name, _ in _COLUMNS}
+    columns["pack"] = np.concatenate(
+        [s.columns["pack"] + np.uint32(start) for s, start in zip(segments, starts, strict=False)]
+    )
+    packs = [name for segment in segments for name in segment.packs]
+    return _encode(packs, [s.name for s in segments], columns)
+
+
+def _encode(packs: list[bytes], replaces: list[bytes], columns: dict[str, NDArray[Any]]) -> bytes:
+    tail = np.ascontiguousarray(columns["rest"]).view(np.uint8).reshape(-1, 24)
+    second = np.ascontiguousarray(tail[:, :8]).view(">u8").reshape(-1)
+    order = np.lexsort((second, columns["prefix"]))
+    prefix, rest = columns["prefix"][order], columns["rest"][order]
+    repeated = np.zeros(len(order), np.bool_)
+    repeated[1:] = (prefix[1:] == prefix[:-1]) & (rest[1:] == rest[:-1])
+    order = order[~repeated]
+    names = list(dict.fromkeys(packs))
+    place = {name: position for position, name in enumerate(names)}
+    renumber = np.array([place[name] for name in packs], np.uint32)
+    columns = columns | {
+        "pack": renumber[columns["pack"].astype(np.int64)] if packs else columns["pack"]
+    }
+    head = _HEAD.pack(_MAGIC, len(order), len(names), len(replaces))
+    body = [columns[name][order].astype(kind, copy=False).tobytes() for name, kind in _COLUMNS]
+    encoded = b"".join([head, *replaces, *names, *body])
+    return encoded + blake3(encoded).digest()
+
+
+def decode(data: memoryview, where: str) -> Segment:
+    """A segment, its columns still in the mapped bytes. Raises SystemFault (damaged_index)."""
+    if len(data) < _HEAD.size + 32:
+        raise SystemFault(
+            "damaged_index", f"{where} is cut off.", "kamld rebuild makes it anew from the packs."
+        )
+    magic, count, packs, replaces = _HEAD.unpack_from(data)
+    width = sum(np.dtype(kind).itemsize for _, kind in _COLUMNS)
+    if magic != _MAGIC or len(data) != _HEAD.size + 32 * (packs + replaces) + count * width + 32:
+        raise SystemFault(
+            "damaged_index", f"{where} is damaged.", "kamld rebuild makes it anew from the packs."
+        )
+    names = [
+        bytes(data[at : at + 32])
+        for at in range(_HEAD.size, _HEAD.size + 32 * (packs + replaces), 32)
+    ]
+    at = _HEAD.size + 32 * (packs + replaces)
+    columns: dict[str, NDArray[Any]] = {}
+    for name, kind in _COLUMNS:
+        columns[name] = np.frombuffer(data, kind, count, at)
+        at += columns[name].nbytes
+    return Segment(bytes(data[-32:]), names[replaces:], names[:replaces], columns)

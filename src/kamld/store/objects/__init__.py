@@ -1,0 +1,12 @@
+"""Objects: bytes of any length under the BLAKE3 of their content.
+
+An object of up to 64 KiB is kept whole. A larger one is kept as a *recipe*, the list of the chunks
+it is made of; a chunk is an object like any other. Either way its id is the hash of its content, so
+how it was cut is nobody's business but this room's.
+"""
+
+from kamld.store.objects.recipes import object_id
+from kamld.store.objects.read import Objects
+from kamld.store.objects.write import Progress, Source, Writer, Written
+
+__all__ = ["Objects", "Progress", "Source", "Writer", "Written", "object_id"]

@@ -1,0 +1,41 @@
+"""Recipes: which chunks, in which order, make a large object.
+
+32 bytes BLAKE3 of all that follows, then for each chunk its id (32 bytes) and its length (4 bytes,
+little-endian). With every chunk verified by its id and the recipe by its own hash, the object need
+not be hashed again as a whole.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from blake3 import blake3
+
+from kamld.errors import SystemFault
+
+_ROW = np.dtype([("id", "V32"), ("length", "<u4")])
+
+
+def object_id(data: bytes | memoryview) -> bytes:
+    return blake3(data).digest()
+
+
+def encode(chunks: Sequence[tuple[bytes, int]]) -> bytes:
+    table = np.empty(len(chunks), _ROW)
+    table["id"] = np.frombuffer(b"".join(identifier for identifier, _ in chunks), "V32")
+    table["length"] = [length for _, length in chunks]
+    body = table.tobytes()
+    return blake3(body).digest() + body
+
+
+def decode(recipe: bytes | memoryview, total: int, identifier: bytes) -> list[tuple[bytes, int]]:
+    """(chunk id, length) in order. Raises SystemFault (damaged_object)."""
+    body = memoryview(recipe)[32:]
+    if len(body) % _ROW.itemsize == 0 and blake3(body).digest() == recipe[:32]:
+        table = np.frombuffer(body, _ROW)
+        lengths = table["length"].tolist()
+        if sum(lengths) == total:
+            ids = [body[at : at + 32].tobytes() for at in range(0, len(body), _ROW.itemsize)]
+            return list(zip(ids, lengths, strict=True))
+    raise SystemFault(
+        "damaged_object", f"The list of chunks of {identifier.hex()[:12]} is damaged."
+    )

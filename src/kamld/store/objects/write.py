@@ -1,0 +1,315 @@
+"""Writing objects: read, cut, hash, compress on threads; keep what the hub does not have in packs.
+
+Nothing is visible to anyone until `flush`: packs first, then the index, each durable before the
+next. What a crash leaves behind is garbage that names nothing.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+from blake3 import blake3
+
+from kamld.blobs import Blobs
+from kamld.errors import SystemFault
+from kamld.store import packs
+from kamld.store.chunking import WHOLE_MAX, Chunking, cut
+from kamld.store.codecs import encode
+from kamld.store.index import Index, as_ids
+from kamld.store.objects import recipes
+from kamld.store.packs import Footer, PackBuilder
+
+_BATCH_FILES = 256
+_BATCH_BYTES = 4 * 1024 * 1024
+_WINDOW = 8 * 1024 * 1024  # bytes of a large file that are cut and hashed together
+_PACKS_PER_SEGMENT = 32
+_TRIES = 3  # readings of a file that changes meanwhile
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file to keep. `size` is a guess that decides only how it is scheduled."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    source: Source
+    id: bytes
+    state: os.stat_result  # of the file as it was read
+
+
+Progress = Callable[[int, int], None]  # files done, bytes done, since the last call
+
+
+class Writer:
+    """Puts objects into a hub. Use as a context; leaving it by an exception keeps nothing."""
+
+    def __init__(self, blobs: Blobs, index: Index, chunking: Chunking, threads: int) -> None:
+        self._blobs = blobs
+        self._index = index
+        self._chunking = chunking
+        self._threads = threads
+        self._pool: ThreadPoolExecutor | None = None
+        self._lock = Lock()
+        self._builder = PackBuilder()
+        self._sealed: list[tuple[bytes, Footer]] = []
+        self._new: set[bytes] = set()
+        self.bytes_added = 0  # stored bytes of new objects
+        self.objects_added = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
+    ) -> None:
+        if self._pool:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+        if kind is None:
+            self.flush()
+
+    def put(self, data: bytes) -> bytes:
+        """Keep an object given whole; its id."""
+        identifier = recipes.object_id(data)
+        if len(data) <= WHOLE_MAX:
+            self._keep([(identifier, data)])
+        else:
+            self._keep_large(identifier, iter([data]))
+        return identifier
+
+    def put_files(
+        self, sources: Iterable[Source], progress: Progress | None = None
+    ) -> Iterator[Written]:
+        """Keep files, many at once; gives each as it is done, in no particular order.
+
+        Raises SystemFault (unreadable_file, changing_file).
+        """
+        waiting: list[Future[list[Written]]] = []
+        for batch in _batches(sources):
+            if len(waiting) > self._threads:
+                yield from _told(waiting.pop(0).result(), progress)
+            if len(batch) == 1 and batch[0].size > _BATCH_BYTES:
+                yield from _told([self._put_large(batch[0])], progress)
+            else:
+                waiting.append(self._workers.submit(self._put_batch, batch))
+        for done in waiting:
+            yield from _told(done.result(), progress)
+
+    def flush(self) -> None:
+        """Make all that was put durable and findable."""
+        self._seal()
+        self._publish()
+
+    @property
+    def _workers(self) -> ThreadPoolExecutor:
+        self._pool = self._pool or ThreadPoolExecutor(self._threads, "hub-ingest")
+        return self._pool
+
+    def _put_batch(self, batch: list[Source]) -> list[Written]:
+        done, small = [], []
+        for source in batch:
+            data, state = _read_settled(source.path)
+            identifier = recipes.object_id(data)
+            if len(data) <= WHOLE_MAX:
+                small.append((identifier, data))
+            else:
+                self._keep_large(identifier, iter([data]))
+            done.append(Written(source, identifier, state))
+        self._keep(small)
+        return done
+
+    def _put_large(self, source: Source) -> Written:
+        for _ in range(_TRIES):
+            with _readable(source.path) as file:
+                before = os.fstat(file)
+                digest = blake3(max_threads=self._threads)
+                chunks = self._cut_and_keep(_windows(file, digest))
+                after = os.fstat(file)
+            if _same(before, after):
+                return Written(source, self._keep_recipe(digest.digest(), chunks), after)
+        raise _changing(source.path)
+
+    def _keep_large(self, identifier: bytes, windows: Iterator[bytes]) -> None:
+        if not self._has([identifier])[0]:
+            self._keep_recipe(identifier, self._cut_and_keep(windows, parallel=False))
+
+    def _keep_recipe(self, identifier: bytes, chunks: list[tuple[bytes, int]]) -> bytes:
+        if len(chunks) > 1 and not self._has([identifier])[0]:
+            recipe = recipes.encode(chunks)
+            self._add([(identifier, packs.RECIPE, recipe, sum(length for _, length in chunks))])
+        return identifier
+
+    def _cut_and_keep(
+        self, windows: Iterator[bytes], *, parallel: bool = True
+    ) -> list[tuple[bytes, int]]:
+        """Keep the chunks of a file given in windows; (id, length) of each in order."""
+        chunks: list[tuple[bytes, int]] = []
+        waiting: list[Future[list[tuple[bytes, int]]]] = []
+        rest = b""
+        for window, last in _with_last(windows):
+            data = rest + window if rest else window
+            view, end = memoryview(data), 0
+            pieces = []
+            for offset, length in cut(view, self._chunking, last=last):
+                pieces.append(view[offset : offset + length])
+                end = offset + length
+            rest = data[end:]
+            if not parallel:
+                chunks += self._keep_chunks(pieces)
+                continue
+            waiting.append(self._workers.submit(self._keep_chunks, pieces))
+            if len(waiting) > self._threads:
+                chunks += waiting.pop(0).result()
+        for done in waiting:
+            chunks += done.result()
+        return chunks
+
+    def _keep_chunks(self, pieces: Sequence[memoryview]) -> list[tuple[bytes, int]]:
+        ids = [recipes.object_id(piece) for piece in pieces]
+        self._keep(list(zip(ids, pieces, strict=True)))
+        return [(identifier, len(piece)) for identifier, piece in zip(ids, pieces, strict=True)]
+
+    def _keep(self, objects: Sequence[tuple[bytes, bytes | memoryview]]) -> None:
+        """Keep objects given whole, leaving out those the hub has."""
+        known = self._has([identifier for identifier, _ in objects])
+        wanted = {i: data for (i, data), has in zip(objects, known, strict=True) if not has}
+        rows = []
+        for identifier, data in wanted.items():
+            codec, stored = encode(data)
+            rows.append((identifier, codec, bytes(stored), len(data)))
+        self._add(rows)
+
+    def _has(self, identifiers: list[bytes]) -> list[bool]:
+        if not identifiers:
+            return []
+        known: list[bool] = self._index.has(as_ids(identifiers)).tolist()
+        return [has or i in self._new for i, has in zip(identifiers, known, strict=True)]
+
+    def _add(self, rows: Sequence[tuple[bytes, int, bytes, int]]) -> None:
+        with self._lock:
+            for identifier, codec, stored, raw_length in rows:
+                if identifier in self._new:
+                    continue
+                self._new.add(identifier)
+                self._builder.add(identifier, codec, stored, raw_length)
+                self.bytes_added += len(stored)
+                self.objects_added += 1
+                if self._builder.size >= packs.TARGET:
+                    self._seal()
+
+    def _seal(self) -> None:
+        builder, self._builder = self._builder, PackBuilder()
+        if builder.ids:
+            name, parts, footer = builder.seal()
+            self._blobs.put(packs.key(name), parts)
+            self._sealed.append((name, footer))
+            if len(self._sealed) >= _PACKS_PER_SEGMENT:
+                self._publish()
+
+    def _publish(self) -> None:
+        sealed, self._sealed = self._sealed, []
+        if sealed:
+            self._blobs.flush()
+            self._index.add(sealed)
+            self._new = set()  # the index knows them from here on
+
+
+def _told(done: list[Written], progress: Progress | None) -> list[Written]:
+    if progress:
+        progress(len(done), sum(written.state.st_size for written in done))
+    return done
+
+
+def _batches(sources: Iterable[Source]) -> Iterator[list[Source]]:
+    """Small files together, large ones alone."""
+    batch: list[Source] = []
+    size = 0
+    for source in sources:
+        if source.size > _BATCH_BYTES:
+            yield [source]
+            continue
+        batch.append(source)
+        size += source.size
+        if len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _with_last(windows: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
+    present = next(windows, b"")
+    for following in windows:
+        yield present, False
+        present = following
+    yield present, True
+
+
+class _readable:
+    """An open file descriptor for a `with`; the machine's refusal becomes a SystemFault."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> int:
+        try:
+            self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError as error:
+            raise _unreadable(self._path, error) from None
+        return self._file
+
+    def __exit__(self, *exception: object) -> None:
+        os.close(self._file)
+
+
+def _windows(file: int, digest: blake3) -> Iterator[bytes]:
+    while window := os.read(file, _WINDOW):
+        digest.update(window)
+        yield window
+
+
+def _read_settled(path: str) -> tuple[bytes, os.stat_result]:
+    """A file's bytes and its state, which did not change while it was read."""
+    for _ in range(_TRIES):
+        with _readable(path) as file:
+            before = os.fstat(file)
+            try:
+                data = os.read(file, before.st_size + 1)
+                while more := os.read(file, _WINDOW):
+                    data += more
+            except OSError as error:
+                raise _unreadable(path, error) from None
+            if len(data) == before.st_size and _same(before, os.fstat(file)):
+                return data, before
+    raise _changing(path)
+
+
+def _same(before: os.stat_result, after: os.stat_result) -> bool:
+    return (before.st_size, before.st_mtime_ns, before.st_ctime_ns) == (
+        after.st_size, after.st_mtime_ns, after.st_ctime_ns,
+    )  # fmt: skip
+
+
+def _unreadable(path: str, error: OSError) -> SystemFault:
+    return SystemFault(
+        "unreadable_file",
+        f"Cannot read {Path(path)}: {error.strerror}. Nothing was changed.",
+        "Correct its permissions, or name it in .kamldignore.",
+    )
+
+
+def _changing(path: str) -> SystemFault:
+    return SystemFault(
+        "changing_file",
+        f"{Path(path)} changes while it is read. Nothing was changed.",
+        "Commit again when whoever writes it has finished, or name it in .kamldignore.",
+    )

@@ -1,0 +1,107 @@
+"""Packs: many objects in one immutable blob, with a footer that says what is where.
+
+A pack is a header, the stored bytes of its objects one after the other, a footer of columns, and a
+trailer (docs/format.md, "Packs"). Its name is the BLAKE3 of its footer. The index repeats footers
+for speed; packs alone are enough to rebuild it.
+"""
+
+import struct
+from dataclasses import dataclass, field
+
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from kamld.errors import SystemFault
+
+TARGET = 32 * 1024 * 1024  # bytes; a pack is closed once it has as many
+RECIPE = 0x80  # flag beside the codec: the object is a list of others, see kamld.store.objects
+
+HEADER = b"KMLDPAK1"
+_TRAILER = struct.Struct("<Q32s8s")  # footer's length, its BLAKE3, magic
+_TRAILER_MAGIC = b"KMLDPEND"
+_ROW = 32 + 4 + 4 + 8 + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """What a pack has, in the order in which it was added. All columns have one row an object."""
+
+    ids: NDArray[np.uint8]  # (n, 32)
+    offsets: NDArray[np.uint32]  # of the stored bytes, from the start of the pack
+    stored: NDArray[np.uint32]  # length of the stored bytes
+    raw: NDArray[np.uint64]  # length of the object
+    codecs: NDArray[np.uint8]  # codec, plus RECIPE
+
+    def encode(self) -> bytes:
+        count = struct.pack("<Q", len(self.codecs))
+        columns = (self.raw, self.ids, self.offsets, self.stored, self.codecs)
+        return count + b"".join(column.tobytes() for column in columns)
+
+
+def decode_footer(data: memoryview, where: str) -> Footer:
+    """Raises SystemFault (damaged_pack)."""
+    count = struct.unpack_from("<Q", data)[0] if len(data) >= 8 else -1
+    if len(data) != 8 + count * _ROW:
+        raise SystemFault("damaged_pack", f"The footer of {where} has a wrong length.")
+    at = 8
+    columns: dict[str, NDArray[np.generic]] = {}
+    for name, kind, width in (
+        ("raw", "<u8", 1), ("ids", "u1", 32), ("offsets", "<u4", 1), ("stored", "<u4", 1), ("codecs", "u1", 1),
+    ):  # fmt: skip
+        column = np.frombuffer(data, kind, count * width, at)
+        columns[name] = column.reshape(count, 32) if width == 32 else column
+        at += column.nbytes
+    return Footer(**columns)  # type: ignore[arg-type]
+
+
+def read_footer(pack: memoryview, where: str) -> Footer:
+    """The footer of a whole pack, verified. Raises SystemFault (damaged_pack)."""
+    if len(pack) >= len(HEADER) + _TRAILER.size and pack[: len(HEADER)] == HEADER:
+        length, digest, magic = _TRAILER.unpack_from(pack, len(pack) - _TRAILER.size)
+        footer = pack[len(pack) - _TRAILER.size - length : len(pack) - _TRAILER.size]
+        if magic == _TRAILER_MAGIC and len(footer) == length and blake3(footer).digest() == digest:
+            return decode_footer(footer, where)
+    raise SystemFault("damaged_pack", f"{where} is damaged or cut off.")
+
+
+def key(name: bytes) -> str:
+    return f"packs/{name[:1].hex()}/{name.hex()}.pack"
+
+
+@dataclass(slots=True)
+class PackBuilder:
+    """A pack in the making, in memory. Not safe among threads: its owner has a lock."""
+
+    parts: list[bytes | memoryview] = field(default_factory=lambda: [HEADER])
+    size: int = len(HEADER)
+    ids: list[bytes] = field(default_factory=list)
+    _offsets: list[int] = field(default_factory=list)
+    _stored: list[int] = field(default_factory=list)
+    _raw: list[int] = field(default_factory=list)
+    _codecs: list[int] = field(default_factory=list)
+
+    def add(
+        self, identifier: bytes, codec: int, stored: bytes | memoryview, raw_length: int
+    ) -> None:
+        self.ids.append(identifier)
+        self._offsets.append(self.size)
+        self._stored.append(len(stored))
+        self._raw.append(raw_length)
+        self._codecs.append(codec)
+        self.parts.append(stored)
+        self.size += len(stored)
+
+    def seal(self) -> tuple[bytes, list[bytes | memoryview], Footer]:
+        """(name, the pack's bytes in parts, footer)."""
+        footer = Footer(
+            ids=np.frombuffer(b"".join(self.ids), np.uint8).reshape(-1, 32),
+            offsets=np.array(self._offsets, "<u4"),
+            stored=np.array(self._stored, "<u4"),
+            raw=np.array(self._raw, "<u8"),
+            codecs=np.array(self._codecs, np.uint8),
+        )
+        encoded = footer.encode()
+        name = blake3(encoded).digest()
+        trailer = _TRAILER.pack(len(encoded), name, _TRAILER_MAGIC)
+        return name, [*self.parts, encoded, trailer], footer

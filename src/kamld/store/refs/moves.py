@@ -1,0 +1,140 @@
+"""Refs: each names one commit, and remembers every commit it named before.
+
+A ref is one small object that moves by compare-and-swap. It carries the newest part of the log of
+its own moves, so that a move, its entry in the log and, on a model's main, the version number it
+gives are one atomic write. A part of 64 moves is sealed under `log/` before the ref drops it.
+
+A ref never names a commit that is not durable: callers flush the writer first.
+"""
+
+from collections.abc import Iterator
+from urllib.parse import quote, unquote
+
+from blake3 import blake3
+
+from kamld import clock, ids
+from kamld.blobs import Blobs, Changed, Missing
+from kamld.errors import Conflict, NotFound
+from kamld.records.encoding import decode, encode
+from kamld.records.history import Dataset, Move, Ref, RefKind, SealedMoves
+from kamld.records.names import MAIN
+
+MOVES_MAX = 64
+
+
+class Refs:
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+
+    def find(self, dataset: Dataset, name: str) -> Ref | None:
+        """The ref, also one that was removed (its commit is None)."""
+        return self._read(_key(dataset.id, name))[0]
+
+    def all(self, dataset: Dataset) -> list[Ref]:
+        """Those that name a commit, sorted by name."""
+        keys = [listed.key for listed in self._blobs.list(f"refs/{dataset.id}/")]
+        refs = [ref for ref, _ in map(self._read, keys) if ref and ref.commit]
+        return sorted(refs, key=lambda ref: ref.name)
+
+    def move(
+        self, dataset: Dataset, name: str, kind: RefKind, commit: str | None, *,
+        expected: str | None, author: str, reason: str,
+    ) -> Move:  # fmt: skip
+        """Point the ref at `commit` if it still names `expected` (None: nothing, or it is not there).
+
+        Raises Conflict (ref_moved) when it names something else; nothing has changed then.
+        """
+        key, write_id = _key(dataset.id, name), ids.new_id()
+        while True:
+            ref, present = self._read(key)
+            if (ref.commit if ref else None) != expected:
+                raise _moved(name, ref)
+            if ref and ref.commit and ref.kind != kind:
+                raise Conflict(
+                    "ref_kind",
+                    f'"{name}" is a {ref.kind} of {dataset.name} already.',
+                    "Choose another name.",
+                )
+            version = _next_version(self, dataset, name, ref, commit)
+            move = Move(
+                seq=ref.last.seq + 1 if ref else 1, time=clock.now(), author=author, reason=reason,
+                write_id=write_id, commit=commit, version=version,
+            )  # fmt: skip
+            try:
+                self._blobs.swap(
+                    key, present, encode(self._extended(dataset, name, kind, ref, move))
+                )
+                return move
+            except Changed as now:
+                if now.value and decode(now.value, Ref, key).last.write_id == write_id:
+                    return move  # it had landed; only the reply was lost
+
+    def history(self, dataset: Dataset, name: str) -> Iterator[Move]:
+        """Every move of the ref, newest first; none if it never was."""
+        ref = self.find(dataset, name)
+        if ref:
+            yield from reversed(ref.moves)
+        older = ref.older if ref else None
+        while older:
+            sealed = decode(self._blobs.get(older), SealedMoves, older)
+            yield from reversed(sealed.moves)
+            older = sealed.older
+
+    def at(self, dataset: Dataset, name: str, time: str) -> str | None:
+        """The commit that the ref named then. None: it named none."""
+        return next(
+            (move.commit for move in self.history(dataset, name) if move.time <= time), None
+        )
+
+    def versions(self, dataset: Dataset) -> dict[int, str]:
+        """A model's version numbers and their commits, newest first."""
+        if dataset.kind != "model":
+            return {}
+        return {m.version: m.commit for m in self.history(dataset, MAIN) if m.version and m.commit}
+
+    def version_of(self, dataset: Dataset, commit: str) -> int | None:
+        return next((number for number, of in self.versions(dataset).items() if of == commit), None)
+
+    def _read(self, key: str) -> tuple[Ref | None, bytes | None]:
+        try:
+            data = self._blobs.get(key)
+        except Missing:
+            return None, None
+        return decode(data, Ref, unquote(key)), data
+
+    def _extended(
+        self, dataset: Dataset, name: str, kind: RefKind, ref: Ref | None, move: Move
+    ) -> Ref:
+        if ref is None:
+            return Ref(name=name, kind=kind, moves=(move,))
+        if len(ref.moves) < MOVES_MAX:
+            return Ref(name=name, kind=kind, moves=(*ref.moves, move), older=ref.older)
+        sealed = encode(SealedMoves(moves=ref.moves, older=ref.older))
+        key = f"log/{dataset.id}/{quote(name, safe='')}/{ref.moves[0].seq:010d}-{blake3(sealed).hexdigest()[:16]}"
+        self._blobs.put(key, [sealed])
+        self._blobs.flush()
+        return Ref(name=name, kind=kind, moves=(move,), older=key)
+
+
+def _next_version(
+    refs: Refs, dataset: Dataset, name: str, ref: Ref | None, commit: str | None
+) -> int | None:
+    """The number that a move of a model's main gives: the next one, or the commit's own if it has one."""
+    if dataset.kind != "model" or name != MAIN or commit is None:
+        return None
+    given = refs.versions(dataset) if ref else {}
+    return next((number for number, of in given.items() if of == commit), max(given, default=0) + 1)
+
+
+def _moved(name: str, ref: Ref | None) -> Conflict | NotFound:
+    if ref is None or ref.commit is None:
+        return NotFound("unknown_ref", f'There is no branch, tag or alias "{name}" any more.')
+    return Conflict(
+        "ref_moved",
+        f"{name} was moved to {ids.short(ref.commit)} meanwhile.",
+        "Look at it, then try again.",
+    )
+
+
+def _key(dataset_id: str, name: str) -> str:
+    return f"refs/{dataset_id}/{quote(name, safe='')}"

@@ -1,0 +1,211 @@
+"""A hub as one thing: its names, commits, trees and records, and the few ways they change."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from kamld import clock, ids
+from kamld.blobs import Blobs, Changed, Missing
+from kamld.errors import Conflict, Invalid, SystemFault
+from kamld.records.encoding import decode, encode
+from kamld.records.history import Commit, Dataset, Kind, Move, Ref, RefKind
+from kamld.records.names import MAIN, Name, Reference, check_ref
+from kamld.store import trees
+from kamld.store.chunking import Chunking
+from kamld.store.commits import ancestry, read_commit, write_commit
+from kamld.store.index import Index
+from kamld.store.objects import Objects, Writer
+from kamld.store.packs import read_footer
+from kamld.store.refs import Names, Refs
+from kamld.store.refs.landing import Landed, conflict_branch, move_branch, plan
+from kamld.store.refs.revisions import Resolved, reserved_version, resolve
+from kamld.store.sealed import Sealed
+from kamld.store.trees import Entries, Tree
+
+FORMAT = 1
+_HUB = "kamld-hub.json"
+
+
+class Hub(msgspec.Struct, frozen=True, kw_only=True):
+    """The record that makes a place a hub."""
+
+    format: int
+    id: str
+    created: str
+    chunking: Chunking
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A durable commit that may not be on any branch yet."""
+
+    commit_id: str
+    commit: Commit
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    commit_id: str
+    commit: Commit
+    landed: Landed
+
+
+class Repository:
+    """Safe to use from several threads; any number of processes may share a hub."""
+
+    def __init__(self, blobs: Blobs, hub: Hub, threads: int) -> None:
+        self.blobs = blobs
+        self.hub = hub
+        self._threads = threads or min(os.cpu_count() or 1, 8)
+        self._index = Index(blobs)
+        self.objects = Objects(blobs, self._index)
+        self.names = Names(blobs)
+        self.refs = Refs(blobs)
+        self.sealed = Sealed(blobs)
+
+    # Reading
+
+    def resolve(self, reference: Reference) -> Resolved:
+        """Raises NotFound, Invalid."""
+        return resolve(self.objects, self.refs, self.names.get(reference.name), reference.revision)
+
+    def commit(self, commit_id: str) -> Commit:
+        return read_commit(self.objects, commit_id)
+
+    def tree(self, commit: Commit) -> Tree:
+        return Tree(self.objects, bytes.fromhex(commit.tree))
+
+    def log(self, commit_id: str) -> Iterator[tuple[str, Commit]]:
+        return ancestry(self.objects, commit_id)
+
+    # Writing
+
+    def writer(self) -> Writer:
+        return Writer(self.blobs, self._index, self.hub.chunking, self._threads)
+
+    def write_version(
+        self, writer: Writer, entries: Entries, *,
+        parents: tuple[str, ...], author: str, message: str, **about: Any,
+    ) -> Version:  # fmt: skip
+        """Write tree and commit and make all durable; no ref names it yet.
+
+        `about` are further fields of the Commit (run, origin, split, metadata).
+        """
+        tree = trees.write_tree(writer, entries)
+        version = self._write_commit(writer, tree, parents, author, message, **about)
+        writer.flush()
+        return version
+
+    def land_version(
+        self, dataset: Dataset, branch: str, version: Version, *, author: str
+    ) -> Committed:
+        landed = self.land(dataset, branch, version.commit_id, author=author)
+        return Committed(version.commit_id, version.commit, landed)
+
+    def _write_commit(
+        self,
+        writer: Writer,
+        tree: bytes,
+        parents: tuple[str, ...],
+        author: str,
+        message: str,
+        **about: Any,
+    ) -> Version:
+        latest = max((self.commit(parent).time for parent in parents), default="")
+        time = max(
+            clock.now(), latest
+        )  # a clock that was set back must not put a child before its parent
+        commit = Commit(
+            tree=tree.hex(), time=time, author=author, message=message, parents=parents, **about
+        )
+        return Version(write_commit(writer, commit), commit)
+
+    def land(self, dataset: Dataset, branch: str, commit_id: str, *, author: str) -> Landed:
+        """Get a durable commit onto a branch beside any number of others who do the same."""
+        commit = self.commit(commit_id)
+        reason = f"commit: {commit.message.splitlines()[0][:100]}" if commit.message else "commit"
+        how: str = "moved"
+        landing = commit_id
+        while True:
+            ref = self.refs.find(dataset, branch)
+            head = ref.commit if ref else None
+            step = plan(self.objects, head, commit_id, commit)
+            if step.how == "keep":
+                kept = conflict_branch(branch, commit_id)
+                move = self.refs.move(
+                    dataset, kept, "branch", commit_id, expected=None, author=author, reason=reason
+                )
+                return Landed("kept", kept, commit_id, move, step.conflicts)
+            if step.how == "merge" and step.entries is not None and head:
+                with self.writer() as writer:
+                    tree = trees.write_tree(writer, step.entries)
+                    message = f"merge {ids.short(commit_id)} into {branch}"
+                    merge = self._write_commit(writer, tree, (head, commit_id), author, message)
+                landing, how = merge.commit_id, "merged"
+                reason = f"merge: {ids.short(commit_id)}"
+            move_made = move_branch(self.refs, dataset, branch, landing, head, author, reason)
+            if move_made:
+                return Landed("merged" if how == "merged" else "moved", branch, landing, move_made)
+            landing, how = commit_id, "moved"
+
+    def set_ref(
+        self, dataset: Dataset, name: str, kind: RefKind, commit_id: str, *, author: str
+    ) -> Move:
+        """Make a branch or tag, or set an alias, which may be there already.
+
+        Raises Invalid (bad_name, reserved_name), Conflict (name_taken, ref_kind).
+        """
+        check_ref(name, kind)
+        if reserved_version(dataset, name):
+            raise Invalid(
+                "reserved_name",
+                f'"{name}" is a version number; a model\'s main gives them by itself.',
+                "Choose another name.",
+            )
+        ref = self.refs.find(dataset, name)
+        present = ref.commit if ref else None
+        if ref and present and ref.kind == kind != "alias":
+            raise Conflict(
+                "name_taken", f"{dataset.name} has a {kind} {name} already.", "Choose another name."
+            )
+        return self.refs.move(
+            dataset, name, kind, commit_id, expected=present, author=author, reason=kind
+        )
+
+    def live_refs(self, dataset: Dataset) -> list[Ref]:
+        return self.refs.all(dataset)
+
+    def create(self, name: Name, kind: Kind) -> Dataset:
+        return self.names.create(name, kind)
+
+    def rebuild_index(self) -> int:
+        """Make the index anew from the packs themselves; the number of objects found."""
+        keys = [listed.key for listed in self.blobs.list("packs/")]
+        footers = [read_footer(self.blobs.view(key), key) for key in keys]
+        names = [bytes.fromhex(key.rsplit("/", 1)[1][: -len(".pack")]) for key in keys]
+        self._index.rebuild(list(zip(names, footers, strict=True)))
+        return sum(len(footer.codecs) for footer in footers)
+
+
+def open_hub(blobs: Blobs, threads: int = 0) -> Repository:
+    """The hub in this place; an empty place becomes one. Raises SystemFault (newer_hub)."""
+    try:
+        data = blobs.get(_HUB)
+    except Missing:
+        fresh = Hub(format=FORMAT, id=ids.new_id(), created=clock.now(), chunking=Chunking())
+        try:
+            blobs.swap(_HUB, None, encode(fresh))
+            data = encode(fresh)
+        except Changed as now:  # somebody else made it at the same moment
+            data = now.value or b""
+    hub = decode(data, Hub, _HUB)
+    if hub.format > FORMAT:
+        raise SystemFault(
+            "newer_hub",
+            f"The hub in {blobs.location} has format {hub.format}; this kamld reads up to {FORMAT}.",
+            "Install a newer kamld.",
+        )
+    return Repository(blobs, hub, threads)

@@ -1,0 +1,284 @@
+"""Trees: the files of a version, as a table sorted by path and kept in pages.
+
+Where a page ends depends on the paths alone (docs/format.md, "Trees"), so equal content makes equal
+pages, whatever came before, and versions that differ little share most of theirs. Diffs read only
+the pages that differ.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kamld.errors import SystemFault
+from kamld.store.objects import Objects, Writer, object_id
+
+FILE, EXECUTABLE, SYMLINK, FOLDER = 0, 1, 2, 3  # what an entry is; FOLDER only where it is empty
+PAGE_AVERAGE, PAGE_MAX = 1024, 8192  # entries
+_GOLDEN = 0x9E3779B1  # spreads what CRC-32 leaves alike
+_PAGE_MAGIC, _TREE_MAGIC = b"KMLDPAG1", b"KMLDTRE1"
+_PAGE_HEAD = struct.Struct("<8sQ")  # magic, entries
+_TREE_HEAD = struct.Struct("<8sQQQ")  # magic, pages, entries, bytes
+
+EMPTY_ID = object_id(b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Rows of a tree, sorted by path. `ids` is (n, 32) bytes; a symlink's object is its target."""
+
+    paths: list[bytes]  # raw bytes as the file system has them, folders joined by /
+    kinds: NDArray[np.uint8]
+    sizes: NDArray[np.uint64]
+    ids: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def rows(self) -> Iterator["Entry"]:
+        blob = self.ids.tobytes()
+        for at, (path, kind, size) in enumerate(
+            zip(self.paths, self.kinds.tolist(), self.sizes.tolist(), strict=True)
+        ):
+            yield Entry(path, kind, size, blob[32 * at : 32 * at + 32])
+
+    def take(self, rows: Sequence[int]) -> "Entries":
+        """The rows at these positions, which are in rising order."""
+        at = np.array(rows, np.int64)
+        return Entries([self.paths[i] for i in rows], self.kinds[at], self.sizes[at], self.ids[at])
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    path: bytes
+    kind: int
+    size: int
+    id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One path that differs between two trees; `old` or `new` is None where it is not there."""
+
+    path: bytes
+    old: Entry | None
+    new: Entry | None
+
+    @property
+    def sort(self) -> Literal["added", "removed", "changed"]:
+        if self.old is None:
+            return "added"
+        return "removed" if self.new is None else "changed"
+
+
+def entries_of(rows: Sequence[Entry]) -> Entries:
+    """Rows that are sorted by path, as columns."""
+    return Entries(
+        [row.path for row in rows],
+        np.array([row.kind for row in rows], np.uint8),
+        np.array([row.size for row in rows], np.uint64),
+        np.frombuffer(b"".join(row.id for row in rows), np.uint8).reshape(-1, 32),
+    )
+
+
+def page_ends(paths: Sequence[bytes]) -> list[int]:
+    """Where pages end: after a path whose spread CRC-32 is low (one in 1024), or after 8192 entries."""
+    sums = np.fromiter(map(crc32, paths), np.uint64, len(paths))
+    spread = (sums * np.uint64(_GOLDEN)) & np.uint64(0xFFFFFFFF)
+    ends: list[int] = []
+    start = 0
+    for end in [*(np.flatnonzero(spread < 2**32 // PAGE_AVERAGE) + 1).tolist(), len(paths)]:
+        ends.extend(range(start + PAGE_MAX, end, PAGE_MAX))
+        start = end
+        if end and end not in ends[-1:]:
+            ends.append(end)
+    return ends
+
+
+def encode_page(entries: Entries, start: int, end: int) -> bytes:
+    paths = entries.paths[start:end]
+    offsets = np.zeros(end - start + 1, "<u4")
+    np.cumsum([len(path) for path in paths], out=offsets[1:])
+    return b"".join(
+        [
+            _PAGE_HEAD.pack(_PAGE_MAGIC, end - start),
+            entries.sizes[start:end].astype("<u8").tobytes(),
+            entries.ids[start:end].tobytes(),
+            offsets.tobytes(),
+            entries.kinds[start:end].tobytes(),
+            *paths,
+        ]
+    )
+
+
+def decode_page(data: bytes) -> Entries:
+    """Raises SystemFault (damaged_tree)."""
+    magic, count = _PAGE_HEAD.unpack_from(data) if len(data) >= _PAGE_HEAD.size else (b"", 0)
+    at = _PAGE_HEAD.size
+    blob = at + count * 45 + 4
+    if magic != _PAGE_MAGIC or len(data) < blob:
+        raise SystemFault("damaged_tree", "A page of a tree is not one.")
+    sizes = np.frombuffer(data, "<u8", count, at)
+    ids = np.frombuffer(data, np.uint8, 32 * count, at + 8 * count).reshape(count, 32)
+    ends = np.frombuffer(data, "<u4", count + 1, at + 40 * count).tolist()
+    kinds = np.frombuffer(data, np.uint8, count, at + 44 * count + 4)
+    paths = [data[blob + a : blob + b] for a, b in zip(ends, ends[1:], strict=False)]
+    return Entries(paths, kinds, sizes, ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    id: bytes
+    count: int
+    size: int  # bytes of its files
+    last: bytes  # path of its last entry
+
+
+class Tree:
+    """A tree that is kept; its pages are read as they are asked for."""
+
+    def __init__(self, objects: Objects, identifier: bytes) -> None:
+        self.id = identifier
+        self._objects = objects
+
+    @cached_property
+    def pages(self) -> list[Page]:
+        return decode_tree(self._objects.read(self.id))
+
+    @property
+    def count(self) -> int:
+        return sum(page.count for page in self.pages)
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(page.size for page in self.pages)
+
+    def entries(self) -> Entries:
+        """The whole table, in memory."""
+        return _joined(list(self._read(self.pages)))
+
+    def under(self, path: bytes) -> Entries:
+        """The entry of this path, or those below it if it is a folder; all for an empty path."""
+        low, high = path, path + b"0"  # "0" follows "/"
+        pages, before = [], b""
+        for page in self.pages:
+            if page.last >= low and (not path or before <= high):
+                pages.append(page)
+            before = page.last
+        found = _joined(list(self._read(pages)))
+        if not path:
+            return found
+        folder = path + b"/"
+        return found.take(
+            [i for i, p in enumerate(found.paths) if p == path or p.startswith(folder)]
+        )
+
+    def _read(self, pages: Sequence[Page]) -> Iterator[Entries]:
+        contents = dict(
+            (position, decode_page(b"".join(pieces)))
+            for position, pieces in self._objects.read_many([page.id for page in pages])
+        )
+        for position in range(len(pages)):
+            yield contents[position]
+
+
+def decode_tree(data: bytes) -> list[Page]:
+    """Raises SystemFault (damaged_tree)."""
+    magic, count, _, _ = (
+        _TREE_HEAD.unpack_from(data) if len(data) >= _TREE_HEAD.size else (b"", 0, 0, 0)
+    )
+    at = _TREE_HEAD.size
+    blob = at + count * 52 + 4
+    if magic != _TREE_MAGIC or len(data) < blob:
+        raise SystemFault("damaged_tree", "A tree is not one.")
+    sizes = np.frombuffer(data, "<u8", count, at).tolist()
+    ids = data[at + 8 * count : at + 40 * count]
+    counts = np.frombuffer(data, "<u8", count, at + 40 * count).tolist()
+    ends = np.frombuffer(data, "<u4", count + 1, at + 48 * count).tolist()
+    return [
+        Page(
+            ids[32 * i : 32 * i + 32],
+            counts[i],
+            sizes[i],
+            data[blob + ends[i] : blob + ends[i + 1]],
+        )
+        for i in range(count)
+    ]
+
+
+def plan_tree(entries: Entries) -> tuple[bytes, list[bytes]]:
+    """(the tree object, its page objects), as bytes. Equal entries give equal bytes."""
+    pages, rows, start = [], [], 0
+    for end in page_ends(entries.paths):
+        page = encode_page(entries, start, end)
+        pages.append(page)
+        total = int(entries.sizes[start:end].sum())
+        rows.append(Page(object_id(page), end - start, total, entries.paths[end - 1]))
+        start = end
+    offsets = np.cumsum([0, *(len(row.last) for row in rows)])
+    head = _TREE_HEAD.pack(_TREE_MAGIC, len(rows), len(entries), sum(row.size for row in rows))
+    tree = b"".join(
+        [
+            head,
+            np.array([row.size for row in rows], "<u8").tobytes(),
+            *(row.id for row in rows),
+            np.array([row.count for row in rows], "<u8").tobytes(),
+            offsets.astype("<u4").tobytes(),
+            *(row.last for row in rows),
+        ]
+    )
+    return tree, pages
+
+
+def tree_id(entries: Entries) -> bytes:
+    return object_id(plan_tree(entries)[0])
+
+
+def write_tree(writer: Writer, entries: Entries) -> bytes:
+    tree, pages = plan_tree(entries)
+    for page in pages:
+        writer.put(page)
+    return writer.put(tree)
+
+
+def diff(old: Tree | None, new: Tree | None) -> list[Change]:
+    """Paths that differ, sorted. Reads only the pages that the two do not share."""
+    if old and new and old.id == new.id:
+        return []
+    before, after = _unshared(old, new), _unshared(new, old)
+    changed = [
+        path
+        for path in before.keys() | after.keys()
+        if not _equal(before.get(path), after.get(path))
+    ]
+    return [Change(path, before.get(path), after.get(path)) for path in sorted(changed)]
+
+
+def _equal(a: Entry | None, b: Entry | None) -> bool:
+    return a is not None and b is not None and (a.id, a.kind) == (b.id, b.kind)
+
+
+def _unshared(tree: Tree | None, other: Tree | None) -> dict[bytes, Entry]:
+    """Entries in pages of `tree` that `other` does not have: a page both have cannot differ."""
+    if tree is None:
+        return {}
+    shared = {page.id for page in other.pages} if other else set()
+    pages = [page for page in tree.pages if page.id not in shared]
+    return {row.path: row for part in tree._read(pages) for row in part.rows()}
+
+
+def _joined(parts: list[Entries]) -> Entries:
+    if not parts:
+        return entries_of([])
+    return Entries(
+        [path for part in parts for path in part.paths],
+        np.concatenate([part.kinds for part in parts]),
+        np.concatenate([part.sizes for part in parts]),
+        np.concatenate([part.ids for part in parts]),
+    )

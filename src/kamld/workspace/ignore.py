@@ -1,0 +1,29 @@
+"""`.kamldignore`: what is left out of commits, in Git's pattern language, from the folder's top."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from kamld.blobs import filesystem_fault
+from kamld.errors import Invalid
+
+FILE = ".kamldignore"
+Ignores = Callable[[str], bool]  # a relative path, folders with a slash at the end
+
+
+def read_ignores(folder: Path) -> Ignores | None:
+    """None: nothing is ignored. Raises Invalid (bad_ignore_file) for a pattern that is none."""
+    path = folder / FILE
+    try:
+        lines = path.read_text("utf-8", "surrogateescape").splitlines()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise filesystem_fault(error, str(path)) from None
+    import pathspec  # only folders that have such a file pay for it
+
+    try:
+        return pathspec.GitIgnoreSpec.from_lines(lines).match_file
+    except ValueError as error:
+        raise Invalid(
+            "bad_ignore_file", f"{path}: {error}", "Correct or remove that line."
+        ) from None

@@ -1,0 +1,110 @@
+"""The stat index: what the files of a folder were like when their ids were last known.
+
+A file whose size, times and inode are as they were is not read again. One that was touched so
+shortly before it was looked at that a second change could carry the same time stamp is not trusted:
+its row is kept with a time that no file has.
+"""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from kamld.blobs import filesystem_fault
+from kamld.workspace.binding import OWN, write_own
+from kamld.workspace.scan import Scan
+
+GRAIN_NS = 20_000_000  # clocks of file systems tick at most this slowly here (4 to 10 ms is usual)
+_FILE = "stat-index"
+_HEAD = struct.Struct("<8sQ32s")  # magic, rows, tree
+_MAGIC = b"KMLDSTA1"
+NO_TREE = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class StatIndex:
+    """Rows sorted by path. `tree`: the rows are exactly this tree's, or NO_TREE."""
+
+    paths: list[bytes]
+    kinds: NDArray[np.uint8]
+    states: NDArray[np.int64]  # as in Scan
+    ids: NDArray[np.uint8]  # (n, 32)
+    tree: bytes
+
+    def encode(self) -> bytes:
+        ends = np.cumsum([0, *map(len, self.paths)]).astype("<u8")
+        columns = (self.states.astype("<i8"), self.ids, ends, self.kinds)
+        body = b"".join(
+            [
+                _HEAD.pack(_MAGIC, len(self.paths), self.tree),
+                *(column.tobytes() for column in columns),
+                *self.paths,
+            ]
+        )
+        return body + blake3(body).digest()
+
+    def known(self, scan: Scan) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
+        """(which of the scan's files are as they were, the ids of those)."""
+        if self.paths == scan.paths:
+            rows = np.arange(len(scan))
+        else:
+            place = {path: row for row, path in enumerate(self.paths)}
+            rows = np.fromiter((place.get(path, -1) for path in scan.paths), np.int64, len(scan))
+        found = rows >= 0
+        rows = np.where(found, rows, 0)
+        ids = np.zeros((len(scan), 32), np.uint8)
+        if len(self.paths):
+            same = (self.states[rows] == scan.states).all(axis=1) & (self.kinds[rows] == scan.kinds)
+            found = found & same
+            ids[found] = self.ids[rows[found]]
+        return found, ids
+
+
+EMPTY = StatIndex(
+    [], np.zeros(0, np.uint8), np.zeros((0, 4), np.int64), np.zeros((0, 32), np.uint8), NO_TREE
+)
+
+
+def from_scan(
+    scan: Scan, ids: NDArray[np.uint8], known: NDArray[np.bool_], tree: bytes, taken_ns: int
+) -> StatIndex:
+    """The index of what is known after a scan that began at `taken_ns`."""
+    states = scan.states.copy()
+    late = (states[:, 1:3] >= taken_ns - GRAIN_NS).any(axis=1)
+    states[late, 1] = -1
+    if not known.all():
+        keep = np.flatnonzero(known)
+        paths = [scan.paths[row] for row in keep.tolist()]
+        return StatIndex(paths, scan.kinds[keep], states[keep], ids[keep], NO_TREE)
+    return StatIndex(scan.paths, scan.kinds, states, ids, tree)
+
+
+def read_index(folder: Path) -> StatIndex:
+    """An empty one where there is none, or where it is damaged: it only saves time."""
+    path = folder / OWN / _FILE
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return EMPTY
+    except OSError as error:
+        raise filesystem_fault(error, str(path)) from None
+    if len(data) < _HEAD.size + 32 or blake3(data[:-32]).digest() != data[-32:]:
+        return EMPTY
+    magic, count, tree = _HEAD.unpack_from(data)
+    if magic != _MAGIC:
+        return EMPTY
+    at = _HEAD.size
+    states = np.frombuffer(data, "<i8", 4 * count, at).reshape(count, 4)
+    ids = np.frombuffer(data, np.uint8, 32 * count, at + 32 * count).reshape(count, 32)
+    ends = np.frombuffer(data, "<u8", count + 1, at + 64 * count).tolist()
+    kinds = np.frombuffer(data, np.uint8, count, at + 72 * count + 8)
+    blob = at + 73 * count + 8
+    paths = [data[blob + a : blob + b] for a, b in zip(ends, ends[1:], strict=False)]
+    return StatIndex(paths, kinds, states, ids, tree)
+
+
+def write_index(folder: Path, index: StatIndex) -> None:
+    write_own(folder, _FILE, index.encode())

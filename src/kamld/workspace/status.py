@@ -1,0 +1,108 @@
+"""What changed in a folder since the version it comes from. Reads only files that may have changed."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from kamld.blobs import filesystem_fault
+from kamld.store import Change, Repository, Tree
+from kamld.store.trees import EMPTY_ID, FOLDER, SYMLINK, Entry
+from kamld.workspace.binding import Binding
+from kamld.workspace.scan import Scan, scan
+from kamld.workspace.stat_index import from_scan, read_index, write_index
+
+_READ = 1024 * 1024
+_UNREAD = bytes(32)  # id of a new file that nobody had to read
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """`changes` are sorted by path; the new side of an added or changed file may have no id (zeros)."""
+
+    changes: list[Change]
+    files: int
+    bytes: int
+
+
+def folder_status(
+    folder: Path, binding: Binding, open_repository: Callable[[], Repository]
+) -> Status:
+    """Raises SystemFault, Invalid. The hub is opened only where the folder is not plainly clean."""
+    taken = time.time_ns()
+    present = scan(folder)
+    index = read_index(folder)
+    known, ids = index.known(present)
+    files, size = int((present.kinds != FOLDER).sum()), int(present.states[:, 0].sum())
+    repository = open_repository()
+    commit = repository.commit(binding.commit)
+    if known.all() and len(present) == len(index.paths) and index.tree.hex() == commit.tree:
+        return Status([], files, size)
+    before = {row.path: row for row in repository.tree(commit).entries().rows()}
+    changes = _compare(folder, present, known, ids, before)
+    if not known.all() or not changes:
+        _remember(folder, present, known, ids, before, changes, bytes.fromhex(commit.tree), taken)
+    return Status(changes, files, size)
+
+
+def hash_file(path: Path, kind: int) -> bytes:
+    """The id that the file would have. Raises SystemFault."""
+    if kind == FOLDER:
+        return EMPTY_ID
+    digest = blake3()
+    try:
+        if kind == SYMLINK:
+            return digest.update(os.fsencode(os.readlink(path))).digest()
+        with open(path, "rb", buffering=0) as file:
+            while piece := file.read(_READ):
+                digest.update(piece)
+    except OSError as error:
+        raise filesystem_fault(error, str(path)) from None
+    return digest.digest()
+
+
+def _compare(
+    folder: Path,
+    present: Scan,
+    known: NDArray[np.bool_],
+    ids: NDArray[np.uint8],
+    before: dict[bytes, Entry],
+) -> list[Change]:
+    changes: list[Change] = []
+    flat = ids.tobytes()
+    kinds, sizes, sure = present.kinds.tolist(), present.states[:, 0].tolist(), known.tolist()
+    for row, path in enumerate(present.paths):
+        old = before.get(path)
+        identifier = flat[32 * row : 32 * row + 32] if sure[row] else _UNREAD
+        if old and not sure[row] and (old.kind, old.size) == (kinds[row], sizes[row]):
+            identifier = hash_file(folder / os.fsdecode(path), kinds[row])
+        new = Entry(path, kinds[row], sizes[row], identifier)
+        if old is None or (old.id, old.kind) != (new.id, new.kind):
+            changes.append(Change(path, old, new))
+    there = set(present.paths)
+    changes += [Change(path, old, None) for path, old in before.items() if path not in there]
+    return sorted(changes, key=lambda change: change.path)
+
+
+def _remember(
+    folder: Path, present: Scan, known: NDArray[np.bool_], ids: NDArray[np.uint8],
+    before: dict[bytes, Entry], changes: list[Change], tree: bytes, taken: int,
+) -> None:  # fmt: skip
+    """Keep what was learned: a file that turned out unchanged has the id that the version has."""
+    changed = {change.path for change in changes}
+    ids, learned = ids.copy(), known.copy()
+    for row in np.flatnonzero(~known).tolist():
+        path = present.paths[row]
+        if path not in changed:
+            ids[row] = np.frombuffer(before[path].id, np.uint8)
+            learned[row] = True
+    write_index(folder, from_scan(present, ids, learned, tree if not changes else bytes(32), taken))
+
+
+def tree_of(repository: Repository, commit_id: str) -> Tree:
+    return repository.tree(repository.commit(commit_id))
