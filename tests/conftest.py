@@ -105,9 +105,7 @@ class SmallDisk:
 
 
 def _in_mount_namespace() -> list[str]:
-    return (
-        ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
-    )
+    return ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
 
 
 @pytest.fixture
@@ -237,9 +235,7 @@ def pytest_testnodedown(node: Any) -> None:
 
 def _components(item: pytest.Item) -> list[str]:
     named = [name for marker in item.iter_markers("needs") for name in marker.args]
-    by_fixture = [
-        _FIXTURES[name] for name in getattr(item, "fixturenames", ()) if name in _FIXTURES
-    ]
+    by_fixture = [_FIXTURES[name] for name in getattr(item, "fixturenames", ()) if name in _FIXTURES]
     return [*named, *by_fixture]
 
 
@@ -247,9 +243,7 @@ def _components(item: pytest.Item) -> list[str]:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for component in _components(item):
         if component not in COMPONENTS:
-            pytest.fail(
-                f'no component "{component}"; there are: {", ".join(COMPONENTS)}', pytrace=False
-            )
+            pytest.fail(f'no component "{component}"; there are: {", ".join(COMPONENTS)}', pytrace=False)
         problem = _problem(component)
         if problem:
             item.user_properties.append(("not tested", f"{component}: {problem}"))

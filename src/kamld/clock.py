@@ -4,7 +4,7 @@ A text of this form sorts as the times do, so records compare times without pars
 """
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 
 def now() -> str:
@@ -18,7 +18,12 @@ def now_ms() -> int:
 
 def text(moment: datetime) -> str:
     """A moment as records keep it; one without a zone is taken as local time."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def after(earlier: str) -> str:
+    """Now, or the microsecond after `earlier` where the clock was set back."""
+    return max(now(), text(moment(earlier) + timedelta(microseconds=1)))
 
 
 def moment(value: str) -> datetime:

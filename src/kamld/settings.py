@@ -6,6 +6,8 @@ is `KAMLD_` and the name in capitals. Rooms are handed the values they need, nev
 reader.
 """
 
+import os.path
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -15,10 +17,13 @@ from typing import Any, get_type_hints
 from kamld.errors import Invalid, SystemFault
 
 FILE_NAME = "kamld.toml"
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
-def _setting(default: Any, about: str) -> Any:
-    return field(default=default, metadata={"about": about})
+def _setting(default: Any, about: str, at_least: int = 0, at_most: int = 2**31) -> Any:
+    return field(
+        default=default, metadata={"about": about, "at_least": at_least, "at_most": at_most}
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +35,18 @@ class Settings:
     author: str = _setting(
         "", 'Who commits, as "Name <mail>". Default: Git\'s user.name, else login.'
     )
-    threads: int = _setting(0, "Threads that read, hash and compress. 0: one a core, at most 8.")
-    memory_mb: int = _setting(256, "Memory for data on its way through a command, in MB.")
+    threads: int = _setting(
+        0, "Threads that read, hash and compress. 0: one a core, at most 8.", at_most=256
+    )
+    memory_mb: int = _setting(256, "Memory for data on its way through a command, in MB.", 1)
     cache_gb: int = _setting(20, "Largest size of the cache of checked-out run inputs, in GB.")
     host: str = _setting("127.0.0.1", "Address that the serving process listens on.")
     port: int = _setting(
         0,
         "Port of the serving process. 0: 8787, or the next one that is free. Set: that one or an error.",
+        at_most=65535,
     )
-    request_mb: int = _setting(64, "Largest prediction request that is accepted, in MB.")
+    request_mb: int = _setting(64, "Largest prediction request that is accepted, in MB.", 1)
     log_outputs: bool = _setting(
         True, "Keep a short summary of each answer (at most 200 characters) in the prediction log."
     )
@@ -47,34 +55,42 @@ class Settings:
 def read(environment: Mapping[str, str], folder: Path) -> Settings:
     """The settings for a command started in `folder` with these variables.
 
-    Raises Invalid for an unknown key or a value of the wrong type, naming file or variable.
+    Raises Invalid for an unknown key or a value that is of the wrong type or out of its bounds,
+    naming file or variable.
     """
+    home = _home(environment)
     values: dict[str, Any] = {}
-    for path in _files(environment, folder):
-        values.update(_from_file(path))
+    for path in _files(environment, folder, home):
+        values.update(_from_file(path, home))
     values.update(_from_variables(environment))
     if not values.get("hub"):
-        values["hub"] = str(_data_directory(environment) / "kamld" / "hub")
-    values["hub"] = str(Path(folder, Path(values["hub"]).expanduser()))
+        data = environment.get("XDG_DATA_HOME") or home / ".local" / "share"
+        values["hub"] = str(Path(data, "kamld", "hub"))
+    values["hub"] = str(folder / _expanded(values["hub"], home))
     return Settings(**values)
 
 
-def _files(environment: Mapping[str, str], folder: Path) -> list[Path]:
-    home_config = environment.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-    candidates = [Path(home_config, "kamld", FILE_NAME)]
-    nearest = next(
-        (d / FILE_NAME for d in (folder, *folder.parents) if (d / FILE_NAME).is_file()), None
-    )
-    if nearest:
-        candidates.append(nearest)
-    return [path for path in candidates if path.is_file()]
+def _home(environment: Mapping[str, str]) -> Path:
+    """The variable if it is set, else what the system has for this person, else nowhere."""
+    try:
+        return Path(environment["HOME"]) if environment.get("HOME") else Path.home()
+    except RuntimeError:
+        return Path("/nonexistent")
 
 
-def _data_directory(environment: Mapping[str, str]) -> Path:
-    return Path(environment.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+def _expanded(path: str, home: Path) -> Path:
+    return home / path[2:] if path == "~" or path.startswith("~/") else Path(path)
 
 
-def _from_file(path: Path) -> dict[str, Any]:
+def _files(environment: Mapping[str, str], folder: Path, home: Path) -> list[Path]:
+    """Those that exist; the one that wins comes last."""
+    own = Path(environment.get("XDG_CONFIG_HOME") or home / ".config", "kamld", FILE_NAME)
+    around = [place / FILE_NAME for place in (folder, *folder.parents)]
+    nearest = next((path for path in around if os.path.isfile(path)), None)
+    return ([own] if os.path.isfile(own) else []) + ([nearest] if nearest else [])
+
+
+def _from_file(path: Path, home: Path) -> dict[str, Any]:
     try:
         read_values = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -91,32 +107,43 @@ def _from_file(path: Path) -> dict[str, Any]:
                 "bad_settings", f'{path} has an unknown setting "{key}".', f"Known: {known}."
             )
         if type(value) is not kinds[key]:
-            raise Invalid("bad_settings", f'In {path}, "{key}" must be {_kind_name(kinds[key])}.')
+            raise _wrong(f'In {path}, "{key}"', kinds[key])
+        _check_bounds(f'In {path}, "{key}"', key, value)
     if read_values.get("hub"):
-        read_values["hub"] = str(path.parent / Path(read_values["hub"]).expanduser())
+        read_values["hub"] = str(path.parent / _expanded(read_values["hub"], home))
     return read_values
 
 
 def _from_variables(environment: Mapping[str, str]) -> dict[str, Any]:
     kinds = get_type_hints(Settings)
     values: dict[str, Any] = {}
-    for setting in fields(Settings):
-        variable = f"KAMLD_{setting.name.upper()}"
+    for name, kind in kinds.items():
+        variable = f"KAMLD_{name.upper()}"
         text = environment.get(variable)
         if text:
-            values[setting.name] = _parsed(variable, text, kinds[setting.name])
+            values[name] = _parsed(f"{variable}={text}", text, kind)
+            _check_bounds(f"{variable}={text}", name, values[name])
     return values
 
 
-def _parsed(variable: str, text: str, kind: type) -> Any:
+def _parsed(where: str, text: str, kind: type) -> Any:
     if kind is bool and text.lower() in ("1", "true", "yes", "0", "false", "no"):
         return text.lower() in ("1", "true", "yes")
-    if kind is int and text.lstrip("-").isdigit():
+    if kind is int and _WHOLE.fullmatch(text):
         return int(text)
     if kind is str:
         return text
-    raise Invalid("bad_settings", f'{variable}="{text}" must be {_kind_name(kind)}.')
+    raise _wrong(where, kind)
 
 
-def _kind_name(kind: type) -> str:
-    return {bool: "true or false", int: "a whole number", str: "a text"}[kind]
+def _check_bounds(where: str, name: str, value: Any) -> None:
+    bounds = next(setting for setting in fields(Settings) if setting.name == name).metadata
+    if type(value) is int and not bounds["at_least"] <= value <= bounds["at_most"]:
+        raise Invalid(
+            "bad_settings", f"{where} must be {bounds['at_least']} to {bounds['at_most']}."
+        )
+
+
+def _wrong(where: str, kind: type) -> Invalid:
+    kinds = {bool: "true or false", int: "a whole number", str: "a text"}
+    return Invalid("bad_settings", f"{where} must be {kinds[kind]}.")

@@ -1,8 +1,8 @@
 """Blobs in a folder of this machine.
 
 An object is written to `tmp/`, synced, then renamed, so a key never names half an object, not even
-after a power cut. Writing and syncing happen on a thread of their own while the caller goes on;
-`flush` waits for it and reports what went wrong. Swaps hold a lock of the operating system, which
+after a power cut. Large ones are written on a thread of their own while the caller goes on; `flush`
+waits for it and reports what went wrong. Swaps hold a lock of the operating system, which
 dies with its holder, so no lock is ever stale.
 """
 
@@ -11,6 +11,7 @@ import fcntl
 import mmap
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -19,10 +20,12 @@ from zlib import crc32
 
 from kamld import ids
 from kamld.blobs.interface import Buffer, Changed, Listed, Missing, check_key
-from kamld.errors import KamldError, SystemFault
+from kamld.errors import SystemFault
 
 _PARTS_AT_ONCE = 512  # buffers handed to one writev; the kernel takes at most 1024
 _QUEUE = 3  # objects on their way to disk before `put` waits: bounds memory
+_SMALL = 1024 * 1024  # bytes; not worth a thread's time
+_LEFTOVER_AGE = 24 * 3600  # seconds; after that a file in tmp/ belongs to somebody who was killed
 _OWN = ("tmp", "locks", "local")  # folders that hold no objects
 
 
@@ -31,7 +34,9 @@ class FolderBlobs:
         self._folder = folder
         self._writer: ThreadPoolExecutor | None = None
         self._pending: list[Future[None]] = []
+        self._failures: list[BaseException] = []
         self._known_folders: set[Path] = set()
+        self._tidy = False
         self._lock = threading.Lock()
 
     @property
@@ -39,61 +44,73 @@ class FolderBlobs:
         return str(self._folder)
 
     def get(self, key: str) -> bytes:
-        with self._faults(key):
+        with self._faults(missing=key):
             return self._path(key).read_bytes()
 
     def view(self, key: str) -> memoryview:
-        with self._faults(key), open(self._path(key), "rb", buffering=0) as file:
+        with self._faults(missing=key), open(self._path(key), "rb", buffering=0) as file:
             if os.fstat(file.fileno()).st_size == 0:
                 return memoryview(b"")
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
+    def batch(self) -> "FolderBlobs":
+        return FolderBlobs(self._folder)
+
     def put(self, key: str, parts: Sequence[Buffer]) -> None:
         path = self._path(key)
-        with self._faults(key):
+        with self._faults():
             if path.exists():
+                _sync_folder(path.parent)  # whoever wrote it may not have come so far yet
                 return
+        if sum(len(part) for part in parts) <= _SMALL:
+            self._write(path, parts)
+            return
         with self._lock:
             self._writer = self._writer or ThreadPoolExecutor(1, "hub-writer")
             self._pending.append(self._writer.submit(self._write, path, parts))
             waiting = self._pending[:-_QUEUE]
             self._pending = self._pending[-_QUEUE:]
-        for written in waiting:
-            written.result()
+        if failures := _failures(waiting):
+            self._failures += failures
+            raise failures[0]
 
     def flush(self) -> None:
         with self._lock:
             waiting, self._pending = self._pending, []
-        failures = [e for e in (written.exception() for written in waiting) if e]
+        failures = self._failures + _failures(waiting)
+        self._failures = []
         if failures:
             raise failures[0]
 
     def swap(self, key: str, expected: bytes | None, to: bytes) -> None:
         path = self._path(key)
-        with self._faults(key), self._exclusive(key):
-            present = path.read_bytes() if path.exists() else None
+        with self._faults(), self._exclusive(key):
+            try:
+                present = path.read_bytes()
+            except FileNotFoundError:
+                present = None
             if present != expected:
                 raise Changed(key, present)
             self._write(path, [to])
 
     def delete(self, key: str) -> None:
-        with self._faults(key):
-            self._path(key).unlink(missing_ok=True)
+        with self._faults(), suppress(FileNotFoundError, NotADirectoryError):
+            self._path(key).unlink()
 
     def list(self, prefix: str) -> Iterator[Listed]:
         top = prefix.rstrip("/")
-        start = self._folder / top if top else self._folder
-        with self._faults(prefix):
-            yield from sorted(_walk(start, f"{top}/" if top else ""), key=lambda listed: listed.key)
+        with self._faults():
+            yield from _walk(self._folder / top, f"{top}/" if top else "")
 
     def _path(self, key: str) -> Path:
         return self._folder / check_key(key)
 
     def _write(self, path: Path, parts: Sequence[Buffer]) -> None:
         temporary = self._folder / "tmp" / ids.new_id()
-        with self._faults(path.name):
+        with self._faults():
             try:
                 self._make(temporary.parent)
+                self._remove_leftovers(temporary.parent)
                 self._make(path.parent)
                 _write_synced(temporary, parts)
                 os.rename(temporary, path)
@@ -114,6 +131,14 @@ class FolderBlobs:
             _sync_folder(new.parent)
         self._known_folders.add(folder)
 
+    def _remove_leftovers(self, folder: Path) -> None:
+        if not self._tidy:
+            self._tidy = True
+            for entry in os.scandir(folder):
+                with suppress(OSError):
+                    if entry.stat().st_mtime < time.time() - _LEFTOVER_AGE:
+                        os.unlink(entry.path)
+
     @contextmanager
     def _exclusive(self, key: str) -> Iterator[None]:
         locks = self._folder / "locks"
@@ -126,14 +151,13 @@ class FolderBlobs:
             os.close(lock)
 
     @contextmanager
-    def _faults(self, key: str) -> Iterator[None]:
+    def _faults(self, missing: str = "") -> Iterator[None]:
+        """The machine's refusals in our words; a path that is not there is the key `missing`."""
         try:
             yield
-        except KamldError:
-            raise
-        except (FileNotFoundError, NotADirectoryError):
-            raise Missing(key) from None
         except OSError as error:
+            if missing and isinstance(error, FileNotFoundError | NotADirectoryError):
+                raise Missing(missing) from None
             raise filesystem_fault(error, self.location) from error
 
 
@@ -151,9 +175,14 @@ def filesystem_fault(error: OSError, place: str) -> SystemFault:
             f"No permission for {error.filename or place}.",
             "Ask its owner, or choose another folder.",
         )
+    where = f" ({error.filename})" if error.filename else ""
     return SystemFault(
-        "io_error", f"{place}: {error.strerror or error}.", "Check the disk, then try again."
+        "io_error", f"{place}: {error.strerror or error}{where}.", "Check the disk, then try again."
     )
+
+
+def _failures(written: Sequence[Future[None]]) -> list[BaseException]:
+    return [error for error in (future.exception() for future in written) if error]
 
 
 def _write_synced(path: Path, parts: Sequence[Buffer]) -> None:
@@ -184,14 +213,15 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[Listed]:
+    """In the order of keys, which is that of names with a `/` after each folder's."""
     try:
         entries = list(os.scandir(folder))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            if prefix or entry.name not in _OWN:
-                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
-        else:
+    names = {e.name + "/" if e.is_dir(follow_symlinks=False) else e.name: e for e in entries}
+    for name in sorted(names):
+        if not name.endswith("/"):
             with suppress(FileNotFoundError):
-                yield Listed(prefix + entry.name, entry.stat(follow_symlinks=False).st_size)
+                yield Listed(prefix + name, names[name].stat(follow_symlinks=False).st_size)
+        elif prefix or name[:-1] not in _OWN:
+            yield from _walk(Path(names[name].path), prefix + name)

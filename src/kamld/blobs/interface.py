@@ -2,7 +2,8 @@
 
 Two sorts of objects live under keys. *Immutable* ones are written by `put`; whoever writes a key
 twice writes the same meaning, so either copy may win. *Mutable* ones are written by `swap` alone.
-A key is a relative path of printable ASCII segments joined by `/`, none of them empty, `.` or `..`.
+A key is a relative path of printable ASCII segments joined by `/`, none of them empty, `.` or `..`;
+no key is the beginning of another's path (not `a` beside `a/b`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -54,17 +55,23 @@ class Blobs(Protocol):
         file), so that reading a part costs a part. Stays valid after a delete. Raises Missing."""
         ...
 
+    def batch(self) -> "Blobs":
+        """The same place for one of several writers: its `flush` speaks of its own `put`s only."""
+        ...
+
     def put(self, key: str, parts: Sequence[Buffer]) -> None:
-        """Keep the parts, joined, as an immutable object.
+        """Keep the parts, joined, as an immutable object; they must not change before `flush`.
 
         All or nothing: no reader ever sees a part of it, whatever happens. Durable only once
         `flush` has returned. Does nothing if the key exists. Raises SystemFault (no_space,
-        no_permission, io_error), leaving nothing behind.
+        no_permission, io_error), here or in `flush`, leaving nothing behind.
         """
         ...
 
     def flush(self) -> None:
-        """Return when everything that was put before is durable. Raises SystemFault."""
+        """Return when everything that was put before is durable.
+
+        Raises SystemFault when any `put` since the last flush has failed, also one that said so."""
         ...
 
     def swap(self, key: str, expected: bytes | None, to: bytes) -> None:

@@ -24,6 +24,9 @@ class MemoryBlobs:
     def view(self, key: str) -> memoryview:
         return memoryview(self.get(key))
 
+    def batch(self) -> "MemoryBlobs":
+        return self
+
     def put(self, key: str, parts: Sequence[Buffer]) -> None:
         value = b"".join(parts)
         with self._lock:

@@ -1,16 +1,27 @@
 """Canonical JSON of records: equal records have equal bytes, so that bytes can be hashed."""
 
-from typing import TypeVar
+import math
+from typing import Any, TypeVar
 
 import msgspec
 
-from kamld.errors import SystemFault
+from kamld.errors import Invalid, SystemFault
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 
 
 def encode(record: msgspec.Struct) -> bytes:
-    return msgspec.json.encode(record, order="sorted")
+    """Numbers that JSON lacks become "nan", "inf" and "-inf". Raises Invalid (not_text, too_large)."""
+    try:
+        data = msgspec.json.encode(record, order="sorted")
+        if b"null" in data:  # absent fields are left out: this may be a number that JSON lacks
+            data = msgspec.json.encode(_spelled(msgspec.to_builtins(record)), order="sorted")
+        return data
+    except UnicodeEncodeError as error:
+        shown = error.object.encode("utf-8", "replace").decode()[:60]
+        raise Invalid("not_text", f'"{shown}" has bytes that are not UTF-8.', "Write it anew.") from None
+    except OverflowError:
+        raise Invalid("too_large", "A whole number is too large: at most 64 bits are kept.") from None
 
 
 def decode(data: bytes | memoryview, kind: type[Record], where: str) -> Record:
@@ -20,7 +31,24 @@ def decode(data: bytes | memoryview, kind: type[Record], where: str) -> Record:
     """
     try:
         return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError:
+        pass
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise SystemFault(
-            "damaged_record", f"{where} is not a valid {kind.__name__} record: {error}."
-        ) from None
+        raise _damaged(where, kind, error) from None
+    try:
+        return msgspec.json.decode(data, type=kind, strict=False)  # reads "nan" as a number
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _damaged(where, kind, error) from None
+
+
+def _damaged(where: str, kind: type, error: Exception) -> SystemFault:
+    said = f"{where} is not a valid {kind.__name__} record: {error}."
+    return SystemFault("damaged_record", said, "Restore it from a copy of the hub.")
+
+
+def _spelled(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _spelled(inner) for key, inner in value.items()}
+    return [_spelled(inner) for inner in value] if isinstance(value, list | tuple) else value

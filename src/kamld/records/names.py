@@ -7,6 +7,7 @@ kamld.store.
 
 import re
 from datetime import datetime
+from urllib.parse import quote
 
 import msgspec
 
@@ -15,8 +16,9 @@ from kamld.errors import Invalid
 
 MAIN = "main"
 LENGTH_MAX = 100
+_REF_BYTES_MAX = 200  # quoted, as a file's name in the hub, with room for "-conflict-…"
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_REVISION = re.compile(r"(?P<base>[^@~{}:/\s]*)(?:@?\{(?P<time>[^{}]*)\})?(?P<steps>(?:~\d*)*)")
+_REVISION = re.compile(r"(?P<base>[^@~{}:/\s]*)(?:@?\{(?P<time>[^{}]*)\})?(?P<steps>(?:~[0-9]{0,9})*)")
 _FORBIDDEN_IN_REF = frozenset("/@:~{} \t\r\n\0")
 
 
@@ -56,10 +58,9 @@ class Reference(msgspec.Struct, frozen=True):
 def check_word(word: str, what: str) -> str:
     """A word fit to be a project's, dataset's, model's or endpoint's name. Raises Invalid."""
     if not _WORD.fullmatch(word) or ".." in word or len(word) > LENGTH_MAX:
-        shown = word if len(word) <= 60 else word[:60] + "…"
         raise Invalid(
             "bad_name",
-            f'"{shown}" cannot be the name of a {what}.',
+            f'"{_shown(word)}" cannot be the name of a {what}.',
             f"Use letters, digits, - _ and single dots (not first), at most {LENGTH_MAX}.",
         )
     return word
@@ -68,13 +69,21 @@ def check_word(word: str, what: str) -> str:
 def check_ref(word: str, what: str) -> str:
     """A word fit to name a branch, tag or alias. Raises Invalid."""
     bad = sorted(_FORBIDDEN_IN_REF.intersection(word))
-    if not word or bad or word in (".", "..") or len(word) > LENGTH_MAX or not word.isprintable():
+    if word in ("", ".", "..") or bad or not word.isprintable() or word.startswith("-"):
         raise Invalid(
             "bad_name",
-            f'"{word[:60]}" cannot be the name of a {what}.',
-            "Use no space and none of / @ : ~ { }.",
+            f'"{_shown(word)}" cannot be the name of a {what}.',
+            "Use no space, none of / @ : ~ { }, and no - at the beginning.",
         )
+    if len(word) > LENGTH_MAX or len(quote(word, safe="")) > _REF_BYTES_MAX:
+        raise Invalid("bad_name", f'"{_shown(word)}" is too long for a {what}.', "Shorten it.")
     return word
+
+
+def _shown(text: str) -> str:
+    """At most 60 characters that any terminal and any file can take."""
+    shown = "".join(c if c.isprintable() else "\ufffd" for c in text[:60])
+    return shown + "…" if len(text) > 60 else shown
 
 
 def parse_name(text: str, project: str) -> Name:
@@ -83,7 +92,7 @@ def parse_name(text: str, project: str) -> Name:
     if len(words) > 2:
         raise Invalid(
             "bad_name",
-            f'"{text}" has a slash too many.',
+            f'"{_shown(text)}" has a slash too many.',
             "A name is NAME or PROJECT/NAME; a path inside it follows a colon: NAME:PATH.",
         )
     if len(words) == 2:
@@ -124,7 +133,7 @@ def parse_revision(text: str) -> Revision:
     if not match or not text:
         raise Invalid(
             "bad_revision",
-            f'"{text}" is not a revision.',
+            f'"{_shown(text)}" is not a revision.',
             "Write a branch, tag, alias or commit id, then @{2026-03-02T10:00} or ~2 if you like.",
         )
     steps = sum(int(part or 1) for part in match["steps"].split("~")[1:])
@@ -140,6 +149,6 @@ def _parse_time(text: str | None) -> str | None:
     except (ValueError, OverflowError):
         raise Invalid(
             "bad_time",
-            f'"{text}" is not a date or time.',
+            f'"{_shown(text)}" is not a date or time.',
             f"Write it like {datetime.now():%Y-%m-%dT%H:%M} or {datetime.now():%Y-%m-%d}.",
         ) from None

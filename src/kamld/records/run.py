@@ -25,7 +25,7 @@ class RunOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     kind: Kind
     commit: str
-    version: int | None = None  # a model's version number
+    version: int | None = None  # None in a sealed record: landing gives it, after the sealing
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -40,6 +40,7 @@ class Code(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     folder: str
     tree: str
+    inside: str = ""  # where below `folder` the command was started
     git_commit: str | None = None
     git_branch: str | None = None
     git_remote: str | None = None
@@ -76,3 +77,4 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stdout: str | None = None  # file id
     stderr: str | None = None  # file id
     points: str | None = None  # file id: every logged metric, a Metric as JSON a line
+    notes: tuple[str, ...] = ()  # what was left out or was odd, a sentence each

@@ -141,16 +141,16 @@ class Endpoints:
             return EndpointState(
                 name=name.name, project=name.project, state="failed", trouble=trouble
             ), None
-        trouble = None
+        first_trouble: Trouble | None = None
         for event in target.events:
             try:
                 endpoint = self._loaded(event)
             except KamldError as error:
-                trouble = trouble or trouble_of(error)
+                first_trouble = first_trouble or trouble_of(error)
                 continue
-            return _state(endpoint, trouble), endpoint
+            return _state(endpoint, first_trouble), endpoint
         return EndpointState(
-            name=name.name, project=name.project, state="failed", trouble=trouble
+            name=name.name, project=name.project, state="failed", trouble=first_trouble
         ), None
 
     def _loaded(self, event: DeploymentEvent) -> Endpoint:

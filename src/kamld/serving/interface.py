@@ -71,5 +71,19 @@ class EndpointState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     trouble: Trouble | None = None
 
 
+class Reconciled(msgspec.Struct, frozen=True):
+    """`stopping`: nothing is left to serve, so the server ends."""
+
+    endpoints: tuple[EndpointState, ...]
+    stopping: bool
+
+
+class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    pid: int
+    ready: bool  # every endpoint that should serve does
+    endpoints: tuple[EndpointState, ...]
+    log_lost: int  # prediction log lines that could not be written
+
+
 def shape_text(shape: Sequence[int]) -> str:
     return "[" + ",".join(str(size) for size in shape) + "]"

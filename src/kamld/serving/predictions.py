@@ -16,13 +16,13 @@ from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 
+import msgspec
+
 from kamld import clock, ids
+from kamld.errors import SystemFault
 from kamld.ids import PredictionId
 from kamld.records.deployment import Prediction
 from kamld.records.encoding import encode
-from kamld.errors import SystemFault
-
-import msgspec
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class PredictionLog:
             if not self.lost:
                 _log.error("Predictions are not logged: %s", error)
             self.lost += len(lines)
-        except Exception:
+        except Exception:  # noqa: BLE001 the log outlives a bad line
             _log.exception("Lines of the prediction log could not be made")
             self.lost += len(lines)
 

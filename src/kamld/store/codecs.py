@@ -13,6 +13,7 @@ from kamld.errors import SystemFault
 RAW = 0
 ZSTD = 1
 _LEVEL = 1
+LARGEST = 64 * 1024 * 1024  # bytes; nothing longer is kept in one piece
 _WORTH_TRYING = 64  # bytes; below, a frame's header costs more than it saves
 
 _local = threading.local()
@@ -35,7 +36,7 @@ def decode(codec: int, stored: memoryview, raw_length: int) -> bytes | memoryvie
     """The object's bytes. Raises SystemFault (damaged_object) when they cannot be had back."""
     if codec == RAW and len(stored) == raw_length:
         return stored
-    if codec != ZSTD:
+    if codec != ZSTD or not 0 <= raw_length <= LARGEST:
         raise SystemFault(
             "damaged_object", f"An object has an unknown codec {codec} or a wrong length."
         )

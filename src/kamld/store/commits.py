@@ -29,7 +29,8 @@ def is_commit(objects: Objects, identifier: bytes) -> bool:
 
 
 def ancestry(objects: Objects, start: str) -> Iterator[tuple[str, Commit]]:
-    """`start` and all commits before it, newest first; a commit always before its parents."""
+    """`start` and all commits before it, newest first; a commit always before its parents, whose
+    times are earlier than its own."""
     first = read_commit(objects, start)
     waiting = [(_newest_first(first.time), start, first)]
     seen = {start}
@@ -52,8 +53,22 @@ def is_ancestor(objects: Objects, older: str, newer: str) -> bool:
 
 
 def merge_base(objects: Objects, one: str, other: str) -> str | None:
-    """A newest commit that both descend from; None where their histories never meet."""
-    mine = {identifier for identifier, _ in ancestry(objects, one)}
-    return next(
-        (identifier for identifier, _ in ancestry(objects, other) if identifier in mine), None
-    )
+    """The newest commit that both descend from; None where their histories never meet.
+
+    Reads no more of either history than what is newer than that commit.
+    """
+    sides = {one: 1}
+    sides[other] = sides.get(other, 0) | 2
+    commits = {identifier: read_commit(objects, identifier) for identifier in sides}
+    waiting = [(_newest_first(commit.time), identifier) for identifier, commit in commits.items()]
+    heapq.heapify(waiting)
+    while waiting:
+        _, identifier = heapq.heappop(waiting)
+        if sides[identifier] == 3:  # every child came before it, so this is known for certain
+            return identifier
+        for parent in commits.pop(identifier).parents:
+            if parent not in sides:
+                commits[parent] = read_commit(objects, parent)
+                heapq.heappush(waiting, (_newest_first(commits[parent].time), parent))
+            sides[parent] = sides.get(parent, 0) | sides[identifier]
+    return None

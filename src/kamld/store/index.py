@@ -6,9 +6,11 @@ object is copied once a level and a hub of ten thousand commits has a few dozen 
 names those it replaces; they are deleted at once, and a reader that finds one gone lists again.
 """
 
+import re
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,8 @@ from kamld.errors import SystemFault
 from kamld.store.packs import Footer
 
 PREFIX = "index/"
+_KEY = re.compile(r"index/([0-9a-f]{64})\.idx")
+_TRIES = 100
 FANOUT = 8  # segments of a level that are merged into one
 _LEVEL_0 = 1024  # objects; more belong to level 1, 8 times more to level 2, …
 _MAGIC = b"KMLDIDX1"
@@ -41,12 +45,13 @@ class Places:
     codec: NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Segment:
     name: bytes
     packs: list[bytes]
     replaces: list[bytes]
     columns: dict[str, NDArray[Any]]
+    data: memoryview  # the whole segment
 
     @property
     def count(self) -> int:
@@ -105,12 +110,14 @@ class Index:
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
         self._segments: list[Segment] | None = None
+        self._lock = Lock()  # among adders; readers take whatever list there is
 
     def find(self, ids: NDArray[np.void]) -> Places:
-        """Places of the objects; where some are missing, looks once whether others added segments."""
+        """Places of the objects; where some are missing, looks whether others added segments."""
         places = self._find(ids)
-        if not places.found.all() and self._reload():
-            places = self._find(ids)
+        tries = _TRIES  # a list that was made during a merge may lack both the old and the new
+        while not places.found.all() and tries and self.refresh():
+            places, tries = self._find(ids), tries - 1
         return places
 
     def has(self, ids: NDArray[np.void]) -> NDArray[np.bool_]:
@@ -126,32 +133,49 @@ class Index:
     def add(self, packs: Sequence[tuple[bytes, Footer]]) -> None:
         """Record new packs, which are durable already; durable itself when it returns."""
         segment = build([name for name, _ in packs], [footer for _, footer in packs], [])
-        present = [*self._loaded(), self._write(segment)]
-        while group := _due(present):
-            merged = self._write(merge(group))
-            present = [s for s in present if s not in group] + [merged]
-            for old in group:
-                self._blobs.delete(_key(old.name))
-        self._segments = present
+        with self._lock:
+            present = [*self._loaded(), self._write(segment)]
+            while group := _due(present):
+                merged = self._write(merge(group))
+                present = [s for s in present if s not in group] + [merged]
+                for old in group:
+                    self._blobs.delete(_key(old.name))
+            self._segments = present
 
-    def rebuild(self, packs: Sequence[tuple[bytes, Footer]]) -> None:
-        """Replace all segments by one that is made from the packs themselves."""
-        old = [bytes.fromhex(listed.key[len(PREFIX) : -4]) for listed in self._blobs.list(PREFIX)]
-        segment = self._write(
-            build([name for name, _ in packs], [footer for _, footer in packs], old)
-        )
+    def names(self) -> list[bytes]:
+        """Of all segments there are, those that others replace too."""
+        keys = [_KEY.fullmatch(listed.key) for listed in self._blobs.list(PREFIX)]
+        return [bytes.fromhex(key[1]) for key in keys if key]
+
+    def rebuild(self, packs: Sequence[tuple[bytes, Footer]], replaced: Sequence[bytes]) -> None:
+        """One segment, made from the packs themselves, in the place of `replaced`.
+
+        Ask for the names before listing the packs: what others add meanwhile keeps its segment.
+        """
+        old = list(replaced)
+        segment = build([name for name, _ in packs], [footer for _, footer in packs], old)
+        made = self._write(segment)
         for name in old:
-            if name != segment.name:
+            if name != made.name:
                 self._blobs.delete(_key(name))
-        self._segments = [segment]
+        self._segments = None
+
+    def refresh(self) -> bool:
+        """See what other processes did to the index; whether that was anything."""
+        before = {segment.name for segment in self._loaded()}
+        if set(self.names()) == before:
+            return False
+        self._segments = self._load()
+        return True
 
     def segments(self) -> list[Segment]:
         return list(self._loaded())
 
     def _write(self, encoded: bytes) -> Segment:
         segment = decode(memoryview(encoded), "a new segment")
-        self._blobs.put(_key(segment.name), [encoded])
-        self._blobs.flush()
+        batch = self._blobs.batch()
+        batch.put(_key(segment.name), [encoded])
+        batch.flush()
         return segment
 
     def _loaded(self) -> list[Segment]:
@@ -159,29 +183,20 @@ class Index:
             self._segments = self._load()
         return self._segments
 
-    def _reload(self) -> bool:
-        before = {s.name for s in self._loaded()}
-        keys = {listed.key for listed in self._blobs.list(PREFIX)}
-        if keys == {_key(name) for name in before}:
-            return False
-        self._segments = self._load()
-        return True
-
     def _load(self) -> list[Segment]:
         known = {s.name: s for s in self._segments or ()}
-        for _ in range(100):
+        for _ in range(_TRIES):
             try:
-                names = [
-                    bytes.fromhex(listed.key[len(PREFIX) : -4])
-                    for listed in self._blobs.list(PREFIX)
-                ]
-                return self._live([known.get(name) or self._open(name) for name in names])
+                return self._live([known.get(name) or self._open(name) for name in self.names()])
             except Missing:  # merged and deleted since it was listed
                 continue
         raise SystemFault("busy_index", "The hub's index keeps changing.", "Try again.")
 
     def _open(self, name: bytes) -> Segment:
-        return decode(self._blobs.view(_key(name)), _key(name))
+        segment = decode(self._blobs.view(_key(name)), _key(name))
+        if segment.name != name:
+            raise _damaged(_key(name))
+        return segment
 
     @staticmethod
     def _live(segments: list[Segment]) -> list[Segment]:
@@ -245,7 +260,13 @@ def build(packs: list[bytes], footers: list[Footer], replaces: list[bytes]) -> b
 
 
 def merge(segments: list[Segment]) -> bytes:
-    """The bytes of one segment with all that these have; an object that two have is kept once."""
+    """The bytes of one segment with all that these have; an object that two have is kept once.
+
+    Raises SystemFault (damaged_index): damage must not be copied under a fresh hash.
+    """
+    for segment in segments:
+        if blake3(segment.data[:-32]).digest() != segment.name:
+            raise _damaged(_key(segment.name))
     starts = np.cumsum([0, *(len(s.packs) for s in segments)])
     columns = {name: np.concatenate([s.columns[name] for s in segments]) for name, _ in _COLUMNS}
     columns["pack"] = np.concatenate(
@@ -278,15 +299,11 @@ def _encode(packs: list[bytes], replaces: list[bytes], columns: dict[str, NDArra
 def decode(data: memoryview, where: str) -> Segment:
     """A segment, its columns still in the mapped bytes. Raises SystemFault (damaged_index)."""
     if len(data) < _HEAD.size + 32:
-        raise SystemFault(
-            "damaged_index", f"{where} is cut off.", "kamld rebuild makes it anew from the packs."
-        )
+        raise _damaged(where)
     magic, count, packs, replaces = _HEAD.unpack_from(data)
     width = sum(np.dtype(kind).itemsize for _, kind in _COLUMNS)
     if magic != _MAGIC or len(data) != _HEAD.size + 32 * (packs + replaces) + count * width + 32:
-        raise SystemFault(
-            "damaged_index", f"{where} is damaged.", "kamld rebuild makes it anew from the packs."
-        )
+        raise _damaged(where)
     names = [
         bytes(data[at : at + 32])
         for at in range(_HEAD.size, _HEAD.size + 32 * (packs + replaces), 32)
@@ -296,4 +313,9 @@ def decode(data: memoryview, where: str) -> Segment:
     for name, kind in _COLUMNS:
         columns[name] = np.frombuffer(data, kind, count, at)
         at += columns[name].nbytes
-    return Segment(bytes(data[-32:]), names[replaces:], names[:replaces], columns)
+    return Segment(bytes(data[-32:]), names[replaces:], names[:replaces], columns, data)
+
+
+def _damaged(where: str) -> SystemFault:
+    hint = "kamld rebuild makes it anew from the packs."
+    return SystemFault("damaged_index", f"{where} is damaged or cut off.", hint)

@@ -59,9 +59,10 @@ def read_footer(pack: memoryview, where: str) -> Footer:
     """The footer of a whole pack, verified. Raises SystemFault (damaged_pack)."""
     if len(pack) >= len(HEADER) + _TRAILER.size and pack[: len(HEADER)] == HEADER:
         length, digest, magic = _TRAILER.unpack_from(pack, len(pack) - _TRAILER.size)
-        footer = pack[len(pack) - _TRAILER.size - length : len(pack) - _TRAILER.size]
+        start = max(len(HEADER), len(pack) - _TRAILER.size - length)
+        footer = bytes(pack[start : len(pack) - _TRAILER.size])  # so that the pack can be closed
         if magic == _TRAILER_MAGIC and len(footer) == length and blake3(footer).digest() == digest:
-            return decode_footer(footer, where)
+            return decode_footer(memoryview(footer), where)
     raise SystemFault("damaged_pack", f"{where} is damaged or cut off.")
 
 

@@ -115,9 +115,7 @@ class Repository:
         **about: Any,
     ) -> Version:
         latest = max((self.commit(parent).time for parent in parents), default="")
-        time = max(
-            clock.now(), latest
-        )  # a clock that was set back must not put a child before its parent
+        time = clock.after(latest) if latest else clock.now()
         commit = Commit(
             tree=tree.hex(), time=time, author=author, message=message, parents=parents, **about
         )
@@ -133,12 +131,17 @@ class Repository:
             ref = self.refs.find(dataset, branch)
             head = ref.commit if ref else None
             step = plan(self.objects, head, commit_id, commit)
+            if step.how == "nothing" and ref and head:
+                return Landed("moved", branch, head, ref.last)
             if step.how == "keep":
                 kept = conflict_branch(branch, commit_id)
-                move = self.refs.move(
-                    dataset, kept, "branch", commit_id, expected=None, author=author, reason=reason
-                )
-                return Landed("kept", kept, commit_id, move, step.conflicts)
+                move = move_branch(self.refs, dataset, kept, commit_id, None, author, reason)
+                there = self.refs.find(dataset, kept)
+                if move is None and there and there.commit == commit_id:
+                    move = there.last  # an earlier try of ours
+                if move:
+                    return Landed("kept", kept, commit_id, move, step.conflicts)
+                continue
             if step.how == "merge" and step.entries is not None and head:
                 with self.writer() as writer:
                     tree = trees.write_tree(writer, step.entries)
@@ -183,10 +186,11 @@ class Repository:
 
     def rebuild_index(self) -> int:
         """Make the index anew from the packs themselves; the number of objects found."""
+        replaced = self._index.names()
         keys = [listed.key for listed in self.blobs.list("packs/")]
         footers = [read_footer(self.blobs.view(key), key) for key in keys]
         names = [bytes.fromhex(key.rsplit("/", 1)[1][: -len(".pack")]) for key in keys]
-        self._index.rebuild(list(zip(names, footers, strict=True)))
+        self._index.rebuild(list(zip(names, footers, strict=True)), replaced)
         return sum(len(footer.codecs) for footer in footers)
 
 

@@ -26,13 +26,16 @@ class Sealed:
             try:
                 self._blobs.swap(_number_key(project, number), None, run_id.encode())
                 return number
-            except Changed:
+            except Changed as now:
+                if now.value == run_id.encode():  # it had landed; only the reply was lost
+                    return number
                 number += 1
 
     def seal_run(self, run: Run) -> None:
         """Keep the record of a run that has ended; durable when it returns."""
-        self._blobs.put(_run_key(run.id), [encode(run)])
-        self._blobs.flush()
+        batch = self._blobs.batch()
+        batch.put(_run_key(run.id), [encode(run)])
+        batch.flush()
 
     def run(self, run_id: str) -> Run:
         """Raises NotFound (unknown_run)."""
@@ -68,11 +71,14 @@ class Sealed:
             try:
                 self._blobs.swap(f"events/{event.key}.json", None, encode(event))
                 break
-            except Changed:
-                continue
+            except Changed as now:
+                if now.value == encode(event):  # it had landed; only the reply was lost
+                    break
         try:
             self._blobs.swap(_event_key(event), None, event.key.encode())
-        except Changed:
+        except Changed as now:
+            if now.value == event.key.encode():
+                return event
             self._blobs.delete(f"events/{event.key}.json")
             raise Conflict(
                 "endpoint_changed",
@@ -88,15 +94,23 @@ class Sealed:
             where, DeploymentEvent, "unknown_event", f"No deployment event {key} in this hub.", ""
         )
 
-    def history(self, endpoint: Name) -> list[DeploymentEvent]:
-        """The endpoint's events, oldest first; none if it never was."""
-        keys = [listed.key for listed in self._blobs.list(f"deployments/{endpoint}/")]
+    def history(self, endpoint: Name, after: int = 0) -> list[DeploymentEvent]:
+        """The endpoint's events with a larger `seq` than `after`, oldest first; none if it never was."""
+        listed = self._blobs.list(f"deployments/{endpoint}/")
+        keys = [one.key for one in listed if int(one.key.rsplit("/", 1)[1]) > after]
         return [self.event(self._blobs.get(key).decode()) for key in keys]
+
+    def last_events(self) -> dict[Name, int]:
+        """`seq` of the last event of every endpoint that ever was."""
+        found: dict[Name, int] = {}
+        for listed in self._blobs.list("deployments/"):  # sorted, so the last one stays
+            _, project, endpoint, seq = listed.key.split("/")
+            found[Name(project, endpoint)] = int(seq)
+        return found
 
     def endpoints(self) -> list[Name]:
         """Every endpoint that ever was."""
-        found = {tuple(listed.key.split("/")[1:3]) for listed in self._blobs.list("deployments/")}
-        return [Name(project, name) for project, name in sorted(found)]
+        return sorted(self.last_events())
 
     def _get(self, key: str, kind: type[Record], code: str, message: str, hint: str) -> Record:
         try:

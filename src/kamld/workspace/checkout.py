@@ -39,7 +39,7 @@ def check_out(
     Conflict (target_exists), Invalid (unsafe_path), SystemFault; nothing is left behind then.
     """
     whole = resolved.branch is not None and len(entries) == repository.tree(resolved.commit).count
-    with _new_folder(target) as place:
+    with _NewFolder(target) as place:
         materialise(repository.objects, entries, place, threads=threads, progress=progress)
         if whole and resolved.branch:
             _bind(repository, resolved, place, entries, resolved.branch)
@@ -154,9 +154,7 @@ def _write_file(path: bytes, pieces: Iterator[bytes | memoryview], mode: int) ->
     return written
 
 
-def _bind(
-    repository: Repository, resolved: Resolved, place: Path, entries: Entries, branch: str
-) -> None:
+def _bind(repository: Repository, resolved: Resolved, place: Path, entries: Entries, branch: str) -> None:
     dataset = resolved.dataset
     binding = Binding(
         hub=repository.blobs.location, dataset=dataset.id, project=dataset.project, name=dataset.name,
@@ -174,8 +172,8 @@ def _bind(
         )
 
 
-class _new_folder:
-    """`with _new_folder(target) as place`: fill `place`; it becomes `target` at the end, or nothing."""
+class _NewFolder:
+    """`with _NewFolder(target) as place`: fill `place`; it becomes `target` at the end, or nothing."""
 
     def __init__(self, target: Path) -> None:
         self._target = target

@@ -43,9 +43,7 @@ def commit_folder(
         found = snapshot(folder, writer, index=read_index(folder), progress=progress)
         files, size = len(found.entries), int(found.entries.sizes.sum())
         if base is None and not files:
-            raise Invalid(
-                "empty_folder", f"{folder} has no files to commit.", "Put some into it first."
-            )
+            raise Invalid("empty_folder", f"{folder} has no files to commit.", "Put some into it first.")
         tree = tree_id(found.entries)
         if dataset and base and tree.hex() == repository.commit(base).tree:
             write_index(folder, found.index(tree))
@@ -63,9 +61,7 @@ def commit_folder(
     write_index(folder, found.index(tree))
     before = repository.tree(repository.commit(base)) if base else None
     changes = diff(before, repository.tree(committed.commit))
-    return CommitResult(
-        landed_in, dataset is None, base, committed, changes, files, size, writer.bytes_added
-    )
+    return CommitResult(landed_in, dataset is None, base, committed, changes, files, size, writer.bytes_added)
 
 
 def _dataset_of(

@@ -24,6 +24,4 @@ def read_ignores(folder: Path) -> Ignores | None:
     try:
         return pathspec.GitIgnoreSpec.from_lines(lines).match_file
     except ValueError as error:
-        raise Invalid(
-            "bad_ignore_file", f"{path}: {error}", "Correct or remove that line."
-        ) from None
+        raise Invalid("bad_ignore_file", f"{path}: {error}", "Correct or remove that line.") from None

@@ -118,9 +118,7 @@ def _add(found: _Found, path: bytes, entry: os.DirEntry[str]) -> None:
     mode = state.st_mode
     if stat.S_ISREG(mode) or stat.S_ISLNK(mode):
         kind = kind_of(mode)
-        found.rows.append(
-            (path, kind, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
-        )
+        found.rows.append((path, kind, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino))
     else:
         found.special.append(f"{entry.path} is {_SPECIAL.get(stat.S_IFMT(mode), 'no file')}")
 

@@ -68,9 +68,7 @@ def _put_files(
     """Fill in `ids`, `states` and `kinds` of these rows with what was read."""
     paths = {os.fsdecode(top + found.paths[row]): row for row in rows}
     sizes = found.states[:, 0]
-    for written in writer.put_files(
-        (Source(p, int(sizes[row])) for p, row in paths.items()), progress
-    ):
+    for written in writer.put_files((Source(p, int(sizes[row])) for p, row in paths.items()), progress):
         row, state = paths[written.source.path], written.state
         ids[row] = np.frombuffer(written.id, np.uint8)
         states[row] = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)

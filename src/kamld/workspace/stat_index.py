@@ -7,6 +7,7 @@ its row is kept with a time that no file has.
 
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -63,9 +64,7 @@ class StatIndex:
         return found, ids
 
 
-EMPTY = StatIndex(
-    [], np.zeros(0, np.uint8), np.zeros((0, 4), np.int64), np.zeros((0, 32), np.uint8), NO_TREE
-)
+EMPTY = StatIndex([], np.zeros(0, np.uint8), np.zeros((0, 4), np.int64), np.zeros((0, 32), np.uint8), NO_TREE)
 
 
 def from_scan(
@@ -102,7 +101,7 @@ def read_index(folder: Path) -> StatIndex:
     ends = np.frombuffer(data, "<u8", count + 1, at + 64 * count).tolist()
     kinds = np.frombuffer(data, np.uint8, count, at + 72 * count + 8)
     blob = at + 73 * count + 8
-    paths = [data[blob + a : blob + b] for a, b in zip(ends, ends[1:], strict=False)]
+    paths = [data[blob + a : blob + b] for a, b in pairwise(ends)]
     return StatIndex(paths, kinds, states, ids, tree)
 
 

@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from kamld.blobs import filesystem_fault
-from kamld.store import Change, Repository, Tree
+from kamld.store import Change, Repository
 from kamld.store.trees import EMPTY_ID, FOLDER, SYMLINK, Entry
 from kamld.workspace.binding import Binding
 from kamld.workspace.scan import Scan, scan
@@ -30,16 +29,13 @@ class Status:
     bytes: int
 
 
-def folder_status(
-    folder: Path, binding: Binding, open_repository: Callable[[], Repository]
-) -> Status:
-    """Raises SystemFault, Invalid. The hub is opened only where the folder is not plainly clean."""
+def folder_status(folder: Path, binding: Binding, repository: Repository) -> Status:
+    """Raises SystemFault, Invalid."""
     taken = time.time_ns()
     present = scan(folder)
     index = read_index(folder)
     known, ids = index.known(present)
     files, size = int((present.kinds != FOLDER).sum()), int(present.states[:, 0].sum())
-    repository = open_repository()
     commit = repository.commit(binding.commit)
     if known.all() and len(present) == len(index.paths) and index.tree.hex() == commit.tree:
         return Status([], files, size)
@@ -102,7 +98,3 @@ def _remember(
             ids[row] = np.frombuffer(before[path].id, np.uint8)
             learned[row] = True
     write_index(folder, from_scan(present, ids, learned, tree if not changes else bytes(32), taken))
-
-
-def tree_of(repository: Repository, commit_id: str) -> Tree:
-    return repository.tree(repository.commit(commit_id))

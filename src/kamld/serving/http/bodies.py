@@ -22,11 +22,11 @@ class Bodies:
     @contextmanager
     def reading(self) -> Iterator[Callable[[dict[bytes, bytes], Any], Any]]:
         """A reader for one request, whose body counts as held until this ends."""
-        before = _Held(self)
+        held = _Held(self)
         try:
-            yield before.read
+            yield held.read
         finally:
-            self._held -= before.size
+            self._held -= held.size
 
 
 class _Held:
@@ -90,7 +90,7 @@ class _Held:
     def _too_large(self, size: int) -> Invalid:
         return Invalid(
             "request_too_large",
-            f"The request has {size / 1e6:,.1f} MB; at most {self._bodies._limit / 1e6:,.1f} MB are "
-            "accepted.",
+            f"The request has {size / 1e6:,.1f} MB; the most accepted is "
+            f"{self._bodies._limit / 1e6:,.1f} MB.",
             "Send fewer rows at a time, or raise request_mb in the settings.",
         )

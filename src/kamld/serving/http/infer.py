@@ -109,7 +109,7 @@ class Inference:
             if self._log_outputs:
                 outputs = {s.name: a for s, a in zip(request.outputs, arrays, strict=True)}
                 said = summary(outputs, model.classes)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 a bad request must not end the server
             return self._failed(endpoint, served, id, error, started)
         kind = JSON if encoded.json_length is None else BINARY
         made = reply(HTTPStatus.OK, encoded.body, kind, prediction)

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,24 +17,10 @@ from kamld.errors import KamldError, NotFound, SystemFault, UserError
 from kamld.serving.endpoints import Endpoints
 from kamld.serving.http.infer import Inference, gone_is_fine, target
 from kamld.serving.http.replies import Reply, error_reply, json_reply
-from kamld.serving.interface import EndpointState
+from kamld.serving.interface import Reconciled, ServerStatus
 
 EXTENSIONS = ("binary_tensor_data",)
 Handler = Callable[[Request], Awaitable[Reply]]
-
-
-class Reconciled(msgspec.Struct, frozen=True):
-    """`stopping`: nothing is left to serve, so the server ends."""
-
-    endpoints: tuple[EndpointState, ...]
-    stopping: bool
-
-
-class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
-    pid: int
-    ready: bool
-    endpoints: tuple[EndpointState, ...]
-    log_lost: int  # prediction log lines that could not be written
 
 
 class Control:
@@ -141,7 +126,7 @@ def _answering(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
             made = await handler(request)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 a bad request must not end the server
             made = error_reply(error)
         response = Response(made.body, made.status)
         response.raw_headers = made.headers

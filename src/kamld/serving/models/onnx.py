@@ -140,7 +140,7 @@ def _unloadable(what: str, reason: str) -> Invalid:
 
 
 def _reason(error: BaseException) -> str:
-    """onnxruntime's sentence without its codes, e.g. "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : "."""
+    """onnxruntime's sentence without its codes ("[ONNXRuntimeError] : 7 : NAME : …")."""
     first = str(error).split("\n", 1)[0]
     return first.rsplit(" : ", 1)[-1].strip().rstrip(".")[:300] or type(error).__name__
 

@@ -40,7 +40,7 @@ def summary(outputs: Mapping[str, Array], classes: Sequence[str]) -> str:
 
 
 def _score_table(outputs: Mapping[str, Array], classes: Sequence[str]) -> Array | None:
-    """The output with a score for every class: by its width if classes have names, else by a sum of 1."""
+    """The output with a score for every class: as wide as `classes`, else its rows sum to 1."""
     for array in outputs.values():
         if array.dtype.kind != "f" or array.ndim != 2 or array.shape[1] < 2:
             continue

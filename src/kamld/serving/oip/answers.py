@@ -82,7 +82,7 @@ class _GivenOutput(msgspec.Struct):
     datatype: str
     shape: list[int]
     parameters: dict[str, Any] = {}
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw(b"[]")
 
 
 class _GivenAnswer(msgspec.Struct):
@@ -111,7 +111,6 @@ def decode_answer(body: bytes, header_length: str | None) -> Answer:
             outputs[item.name] = from_binary(rest[:size], item.datatype, item.shape, where)
             rest = rest[size:]
         else:
-            data = item.data if item.data is not None else msgspec.Raw(b"[]")
-            outputs[item.name] = from_json(data, item.datatype, item.shape, where)
+            outputs[item.name] = from_json(item.data, item.datatype, item.shape, where)
     prediction = str(given.parameters.get(PREDICTION_PARAMETER, ""))
     return Answer(given.model_name, given.model_version, prediction, outputs, given.id)

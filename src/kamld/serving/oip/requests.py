@@ -34,11 +34,14 @@ class InferRequest:
     binary: frozenset[str]  # names of outputs to answer as bytes
 
 
+_ABSENT = msgspec.Raw(b"")
+
+
 class _Input(msgspec.Struct):
     name: str
     datatype: str
     shape: list[int]
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = _ABSENT
     parameters: dict[str, Any] = {}
 
 
@@ -110,11 +113,11 @@ def _tensors(
         where = f'Input "{item.name}"'
         size = item.parameters.get("binary_data_size")
         if size is None:
-            if item.data is None:
+            if item.data is _ABSENT:
                 raise Invalid("no_data", f"{where} has neither data nor binary_data_size.")
             tensors[item.name] = from_json(item.data, spec.datatype, item.shape, where)
             continue
-        if item.data is not None:
+        if item.data is not _ABSENT:
             raise Invalid("bad_request", f"{where} has both data and binary_data_size.")
         if type(size) is not int or not 0 <= size <= len(rest):
             raise Invalid(

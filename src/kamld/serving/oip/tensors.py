@@ -36,6 +36,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
 }
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _DEPTH_MAX = 16  # of nested lists in JSON
+_LOOKED_AT = 200  # bytes
 _LENGTH = struct.Struct("<I")
 
 
@@ -61,10 +62,11 @@ def from_json(data: msgspec.Raw, datatype: str, shape: Sequence[int], where: str
             f"{where} is FP16, which JSON cannot carry.",
             "Send it as binary data (parameters.binary_data_size).",
         )
-    depth = _depth(bytes(data))
+    depth = _depth(memoryview(data)[:_LOOKED_AT])
     try:
         values = _decoder(datatype, depth).decode(data)
-        array = np.array(values, dtype=DTYPES[datatype])
+        with np.errstate(over="ignore"):  # what overflows is told from the result below
+            array = np.array(values, dtype=DTYPES[datatype])
     except msgspec.ValidationError as error:
         array = _with_texts(data, datatype, where, error)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -79,9 +81,10 @@ def from_json(data: msgspec.Raw, datatype: str, shape: Sequence[int], where: str
     return _shaped(array, datatype, shape, where)
 
 
-def _depth(data: bytes) -> int:
+def _depth(start: memoryview) -> int:
+    """How deep the lists are nested at the start of the data."""
     depth = 0
-    for byte in data[:200]:
+    for byte in start:
         if byte == 0x5B:  # [
             depth += 1
         elif byte not in b" \t\r\n":
@@ -157,7 +160,7 @@ def from_binary(data: memoryview, datatype: str, shape: Sequence[int], where: st
     if len(data) != wanted:
         raise Invalid(
             "wrong_size",
-            f"{where} has {len(data)} bytes of data; {datatype} {shape_text(shape)} takes {wanted}.",
+            f"{where} has {len(data)} bytes of data; {datatype} {shape_text(shape)} is {wanted}.",
         )
     if datatype == "BOOL" and any(byte > 1 for byte in set(bytes(data))):
         raise Invalid("wrong_value", f"{where} has BOOL bytes other than 0 and 1.")

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from threading import Lock
 
+import numpy as np
 from blake3 import blake3
 
 from kamld.blobs import Blobs, Missing
@@ -45,10 +46,7 @@ class Objects:
         if not identifiers:
             return
         places = self._find(identifiers)
-        disk_order = sorted(
-            range(len(identifiers)), key=lambda i: (places.pack[i], places.offset[i])
-        )
-        for position in disk_order:
+        for position in np.lexsort((places.offset, places.pack)).tolist():
             yield position, self._pieces(identifiers[position], places, position)
 
     def lengths(self, identifiers: Sequence[bytes]) -> list[int]:
@@ -59,6 +57,7 @@ class Objects:
 
     def with_prefix(self, prefix: str) -> list[bytes]:
         """Ids of the objects whose hex begins so."""
+        self._index.refresh()
         low = int(prefix.ljust(16, "0")[:16], 16)
         high = int(prefix.ljust(16, "f")[:16], 16)
         found = {identifier for s in self._index.segments() for identifier in s.between(low, high)}
@@ -89,8 +88,14 @@ class Objects:
                 yield from self._pieces(chunk, found, position)
 
     def _stored(self, places: Places, at: int) -> memoryview:
-        pack = self._pack(places.packs[int(places.pack[at])])
-        offset = int(places.offset[at])
+        number, offset = int(places.pack[at]), int(places.offset[at])
+        if number >= len(places.packs):
+            raise SystemFault(
+                "damaged_index",
+                "The hub's index names a pack that it does not list.",
+                "kamld rebuild makes it anew from the packs.",
+            )
+        pack = self._pack(places.packs[number])
         return pack[offset : offset + int(places.stored[at])]
 
     def _pack(self, name: bytes) -> memoryview:
@@ -113,6 +118,6 @@ class Objects:
             raise SystemFault(
                 "damaged_object",
                 f"The object {identifier.hex()[:12]} is damaged in the hub: its content has another hash.",
-                "Commit the files it belongs to again, or restore the hub from a copy.",
+                "Restore that pack from a copy of the hub.",
             )
         return data

@@ -1,8 +1,8 @@
 """Recipes: which chunks, in which order, make a large object.
 
-32 bytes BLAKE3 of all that follows, then for each chunk its id (32 bytes) and its length (4 bytes,
-little-endian). With every chunk verified by its id and the recipe by its own hash, the object need
-not be hashed again as a whole.
+32 bytes BLAKE3 of the object's id and all that follows, then for each chunk its id (32 bytes) and
+its length (4 bytes, little-endian). With every chunk verified by its id, and the recipe by a hash
+that has the object's own id in it, the object need not be hashed again as a whole.
 """
 
 from collections.abc import Sequence
@@ -19,18 +19,18 @@ def object_id(data: bytes | memoryview) -> bytes:
     return blake3(data).digest()
 
 
-def encode(chunks: Sequence[tuple[bytes, int]]) -> bytes:
+def encode(of: bytes, chunks: Sequence[tuple[bytes, int]]) -> bytes:
     table = np.empty(len(chunks), _ROW)
     table["id"] = np.frombuffer(b"".join(identifier for identifier, _ in chunks), "V32")
     table["length"] = [length for _, length in chunks]
     body = table.tobytes()
-    return blake3(body).digest() + body
+    return blake3(of + body).digest() + body
 
 
 def decode(recipe: bytes | memoryview, total: int, identifier: bytes) -> list[tuple[bytes, int]]:
     """(chunk id, length) in order. Raises SystemFault (damaged_object)."""
     body = memoryview(recipe)[32:]
-    if len(body) % _ROW.itemsize == 0 and blake3(body).digest() == recipe[:32]:
+    if len(body) % _ROW.itemsize == 0 and blake3(identifier).update(body).digest() == recipe[:32]:
         table = np.frombuffer(body, _ROW)
         lengths = table["length"].tolist()
         if sum(lengths) == total:

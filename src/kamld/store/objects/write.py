@@ -4,9 +4,12 @@ Nothing is visible to anyone until `flush`: packs first, then the index, each du
 next. What a crash leaves behind is garbage that names nothing.
 """
 
+import errno
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -54,7 +57,7 @@ class Writer:
     """Puts objects into a hub. Use as a context; leaving it by an exception keeps nothing."""
 
     def __init__(self, blobs: Blobs, index: Index, chunking: Chunking, threads: int) -> None:
-        self._blobs = blobs
+        self._blobs = blobs.batch()
         self._index = index
         self._chunking = chunking
         self._threads = threads
@@ -129,8 +132,7 @@ class Writer:
 
     def _put_large(self, source: Source) -> Written:
         for _ in range(_TRIES):
-            with _readable(source.path) as file:
-                before = os.fstat(file)
+            with _opened(source.path) as (file, before):
                 digest = blake3(max_threads=self._threads)
                 chunks = self._cut_and_keep(_windows(file, digest))
                 after = os.fstat(file)
@@ -143,8 +145,10 @@ class Writer:
             self._keep_recipe(identifier, self._cut_and_keep(windows, parallel=False))
 
     def _keep_recipe(self, identifier: bytes, chunks: list[tuple[bytes, int]]) -> bytes:
+        if not chunks:  # it became empty since it was scanned
+            self._keep([(identifier, b"")])
         if len(chunks) > 1 and not self._has([identifier])[0]:
-            recipe = recipes.encode(chunks)
+            recipe = recipes.encode(identifier, chunks)
             self._add([(identifier, packs.RECIPE, recipe, sum(length for _, length in chunks))])
         return identifier
 
@@ -254,21 +258,21 @@ def _with_last(windows: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
     yield present, True
 
 
-class _readable:
-    """An open file descriptor for a `with`; the machine's refusal becomes a SystemFault."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def __enter__(self) -> int:
-        try:
-            self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except OSError as error:
-            raise _unreadable(self._path, error) from None
-        return self._file
-
-    def __exit__(self, *exception: object) -> None:
-        os.close(self._file)
+@contextmanager
+def _opened(path: str) -> Iterator[tuple[int, os.stat_result]]:
+    """(descriptor, state); every refusal of the machine inside becomes a SystemFault."""
+    file = -1
+    try:  # without waiting: what was a file when it was scanned may be a pipe by now
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        state = os.fstat(file)
+        if not stat.S_ISREG(state.st_mode):
+            raise OSError(errno.EINVAL, "it is no longer a file")
+        yield file, state
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    finally:
+        if file >= 0:
+            os.close(file)
 
 
 def _windows(file: int, digest: blake3) -> Iterator[bytes]:
@@ -280,14 +284,10 @@ def _windows(file: int, digest: blake3) -> Iterator[bytes]:
 def _read_settled(path: str) -> tuple[bytes, os.stat_result]:
     """A file's bytes and its state, which did not change while it was read."""
     for _ in range(_TRIES):
-        with _readable(path) as file:
-            before = os.fstat(file)
-            try:
-                data = os.read(file, before.st_size + 1)
-                while more := os.read(file, _WINDOW):
-                    data += more
-            except OSError as error:
-                raise _unreadable(path, error) from None
+        with _opened(path) as (file, before):
+            data = os.read(file, before.st_size + 1)
+            while len(data) < before.st_size and (more := os.read(file, _WINDOW)):
+                data += more
             if len(data) == before.st_size and _same(before, os.fstat(file)):
                 return data, before
     raise _changing(path)

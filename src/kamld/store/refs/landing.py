@@ -29,18 +29,21 @@ class Landed:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to do next with a commit: move the branch to it, merge it first, or keep it apart."""
+    """What to do next with a commit: nothing, for the branch has it; move the branch to it; merge
+    it first; or keep it apart."""
 
-    how: Literal["move", "merge", "keep"]
+    how: Literal["nothing", "move", "merge", "keep"]
     entries: trees.Entries | None = None
     conflicts: tuple[bytes, ...] = ()
 
 
 def plan(objects: Objects, head: str | None, commit_id: str, commit: Commit) -> Step:
     """Pure: how `commit` can get onto a branch whose head is `head`."""
-    if head is None or head in commit.parents or head == commit_id:
+    if head is None or head in commit.parents:
         return Step("move")
     base = merge_base(objects, commit_id, head)
+    if base in (commit_id, head):
+        return Step("nothing" if base == commit_id else "move")
     base_tree = Tree(objects, bytes.fromhex(read_commit(objects, base).tree)) if base else None
     theirs_tree = Tree(objects, bytes.fromhex(read_commit(objects, head).tree))
     ours = trees.diff(base_tree, Tree(objects, bytes.fromhex(commit.tree)))
@@ -55,21 +58,23 @@ def clashes(ours: list[Change], theirs: list[Change]) -> tuple[bytes, ...]:
     """Paths that cannot hold both changes: changed differently, or a file where a folder is now."""
     other = {change.path: change.new for change in theirs}
     found = [c.path for c in ours if c.path in other and not _same(c.new, other[c.path])]
-    new_ours = {c.path for c in ours if c.new}
-    new_theirs = {c.path for c in theirs if c.new}
-    for one, two in ((new_ours, new_theirs), (new_theirs, new_ours)):
-        found += [path for path in one if any(parent in two for parent in _parents(path))]
+    for one, two in ((ours, theirs), (theirs, ours)):
+        files = {c.path for c in two if c.new and c.new.kind != trees.FOLDER}
+        found += [c.path for c in one if c.new and any(p in files for p in _parents(c.path))]
     return tuple(sorted(set(found)))
 
 
 def apply(entries: trees.Entries, changes: list[Change]) -> trees.Entries:
-    """The entries with the changes made, sorted."""
+    """The entries with the changes made, sorted. An empty folder that got a file is none any more."""
     rows = {row.path: row for row in entries.rows()}
     for change in changes:
         if change.new:
             rows[change.path] = change.new
         else:
             rows.pop(change.path, None)
+    if any(row.kind == trees.FOLDER for row in rows.values()):
+        filled = {parent for path in rows for parent in _parents(path)}
+        rows = {path: row for path, row in rows.items() if path not in filled}
     return trees.entries_of([rows[path] for path in sorted(rows)])
 
 

@@ -32,9 +32,12 @@ class Refs:
 
     def all(self, dataset: Dataset) -> list[Ref]:
         """Those that name a commit, sorted by name."""
+        return [ref for ref in self.ever(dataset) if ref.commit]
+
+    def ever(self, dataset: Dataset) -> list[Ref]:
+        """Also those that were removed, sorted by name."""
         keys = [listed.key for listed in self._blobs.list(f"refs/{dataset.id}/")]
-        refs = [ref for ref, _ in map(self._read, keys) if ref and ref.commit]
-        return sorted(refs, key=lambda ref: ref.name)
+        return sorted((ref for ref, _ in map(self._read, keys) if ref), key=lambda ref: ref.name)
 
     def move(
         self, dataset: Dataset, name: str, kind: RefKind, commit: str | None, *,
@@ -66,15 +69,18 @@ class Refs:
                 )
                 return move
             except Changed as now:
-                if now.value and decode(now.value, Ref, key).last.write_id == write_id:
+                if now.value and self._has(decode(now.value, Ref, key), move):
                     return move  # it had landed; only the reply was lost
 
     def history(self, dataset: Dataset, name: str) -> Iterator[Move]:
         """Every move of the ref, newest first; none if it never was."""
         ref = self.find(dataset, name)
         if ref:
-            yield from reversed(ref.moves)
-        older = ref.older if ref else None
+            yield from self._moves(ref)
+
+    def _moves(self, ref: Ref) -> Iterator[Move]:
+        yield from reversed(ref.moves)
+        older = ref.older
         while older:
             sealed = decode(self._blobs.get(older), SealedMoves, older)
             yield from reversed(sealed.moves)
@@ -95,6 +101,11 @@ class Refs:
     def version_of(self, dataset: Dataset, commit: str) -> int | None:
         return next((number for number, of in self.versions(dataset).items() if of == commit), None)
 
+    def _has(self, ref: Ref, move: Move) -> bool:
+        """Whether the ref made this very move, even if others came after it."""
+        same = next((other for other in self._moves(ref) if other.seq <= move.seq), None)
+        return same is not None and same.write_id == move.write_id
+
     def _read(self, key: str) -> tuple[Ref | None, bytes | None]:
         try:
             data = self._blobs.get(key)
@@ -111,8 +122,9 @@ class Refs:
             return Ref(name=name, kind=kind, moves=(*ref.moves, move), older=ref.older)
         sealed = encode(SealedMoves(moves=ref.moves, older=ref.older))
         key = f"log/{dataset.id}/{quote(name, safe='')}/{ref.moves[0].seq:010d}-{blake3(sealed).hexdigest()[:16]}"
-        self._blobs.put(key, [sealed])
-        self._blobs.flush()
+        batch = self._blobs.batch()
+        batch.put(key, [sealed])
+        batch.flush()
         return Ref(name=name, kind=kind, moves=(move,), older=key)
 
 

@@ -23,7 +23,9 @@ class Names:
         )
         try:
             self._blobs.swap(_key(name), None, encode(dataset))
-        except Changed:
+        except Changed as now:
+            if now.value == encode(dataset):  # it had landed; only the reply was lost
+                return dataset
             raise Conflict(
                 "name_taken",
                 f"There is a dataset or model {name} already.",

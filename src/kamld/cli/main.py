@@ -1,0 +1,124 @@
+"""The `kamld` command: a table of verbs, each loaded only when it is used, and the one place where
+errors become text and exit statuses."""
+
+import os
+import sys
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from kamld.cli.errors import show_error
+from kamld.errors import KamldError
+
+# Verb: its line in `kamld --help`. Each is kamld/cli/verb_<name>.py, `-` as `_`.
+SECTIONS: dict[str, dict[str, str]] = {
+    "Versions of data and models": {
+        "commit": "Keep what is in a folder as a new version.",
+        "status": "Show what changed in a folder since its last commit.",
+        "diff": "Show what differs between two versions.",
+        "log": "Show the history of a dataset or model.",
+        "checkout": "Get the files of any version into a folder.",
+        "split": "Split a dataset into train and test, without copying.",
+        "branch": "Make, list or remove branches.",
+        "tag": "Give a version a name that stays.",
+        "alias": "Give a version a name that may move, such as champion.",
+        "ls": "List datasets and models, or the files of a version.",
+    },
+    "Runs": {
+        "run": "Run a command on versions of data; keep what it makes.",
+        "runs": "List runs and compare them.",
+    },
+    "Serving": {
+        "deploy": "Serve a model version over HTTP.",
+        "deployments": "Show what is served, and where.",
+        "predict": "Ask a deployment about a picture, a row or an array.",
+        "stop": "Stop a deployment.",
+    },
+    "Anything": {
+        "why": "Trace anything back to the data it was made of.",
+        "hub": "Show where the hub is and how full.",
+        "rebuild": "Make the catalog and the index anew from what is kept.",
+        "demo": "See all of it at work, in a folder of its own.",
+    },
+}
+HIDDEN = {"serving-process": "What `kamld deploy` starts in the background."}
+VERBS = {verb: about for section in SECTIONS.values() for verb, about in section.items()} | HIDDEN
+
+
+class Verbs(click.Group):
+    """A group that knows its commands' names and help lines without loading them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return [verb for verb in VERBS if verb not in HIDDEN]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in VERBS:
+            return None
+        module = import_module(f"kamld.cli.verb_{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        command.short_help = VERBS[cmd_name]
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        for title, verbs in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(list(verbs.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            near = get_close_matches(args[0], VERBS, 1)
+            advice = f'Did you mean "{near[0]}"?' if near else "kamld --help shows all."
+            raise click.UsageError(f'There is no verb "{args[0]}". {advice}', ctx) from None
+
+
+@click.group(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="kamld VERB --help shows examples. Names are written project/name@revision:path.",
+)
+@click.version_option(package_name="kamld", prog_name="kamld", message="%(prog)s %(version)s")
+@click.option("--hub", metavar="FOLDER", help="Use this hub instead of the settings'.")
+@click.option("--project", metavar="NAME", help="Project of names written without one.")
+@click.pass_context
+def cli(ctx: click.Context, hub: str | None, project: str | None) -> None:
+    """One versioned home for datasets, models, and everything between raw files and a prediction.
+
+    \b
+    kamld commit photos -m "as delivered"     keeps a folder, for ever
+    kamld log photos                          shows its versions
+    kamld demo                                shows the rest, in a minute
+    """
+    changes = {"KAMLD_HUB": hub, "KAMLD_PROJECT": project}
+    environment = os.environ | {key: value for key, value in changes.items() if value}
+    ctx.obj = environment
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run one command and end the process with its status."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    words = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in words[: words.index("--") if "--" in words else len(words)]
+    try:
+        result: Any = cli.main(words, standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except KamldError as error:
+        return show_error(error, as_json=as_json)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped. Nothing half-done was kept.", err=True)
+        return 130
+    except BrokenPipeError:  # the reader went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141

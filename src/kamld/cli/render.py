@@ -1,0 +1,185 @@
+"""How things look to people: sizes, times, tables, progress. Nothing here decides anything."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import msgspec
+
+from kamld import clock
+
+_UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
+
+
+def size(count: int) -> str:
+    """1234567 → "1.2 MB". Decimal units, as disks are sold."""
+    value, unit = float(count), 0
+    while value >= 999.5 and unit < len(_UNITS) - 1:
+        value, unit = value / 1000, unit + 1
+    digits = 0 if unit == 0 or value >= 9.95 else 1
+    return f"{value:.{digits}f} {_UNITS[unit]}"
+
+
+def files(count: int) -> str:
+    return f"{count:,} file" + ("" if count == 1 else "s")
+
+
+def duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def seconds_between(start: str, end: str) -> float:
+    return (clock.moment(end) - clock.moment(start)).total_seconds()
+
+
+def ago(moment: str, now: datetime | None = None) -> str:
+    """A record's time in words a person would use, in their own time zone."""
+    then, present = clock.moment(moment).astimezone(), (now or datetime.now(UTC)).astimezone()
+    seconds = (present - then).total_seconds()
+    if seconds < 60:
+        return "just now" if seconds < 10 else f"{int(seconds)} seconds ago"
+    if seconds < 3600:
+        minutes = int(seconds // 60)
+        return f"{minutes} minute{'s' if minutes > 1 else ''} ago"
+    if then.date() == present.date():
+        return f"today {then:%H:%M}"
+    if then.year == present.year:
+        return f"{then:%B} {then.day}, {then:%H:%M}"
+    return f"{then:%Y-%m-%d %H:%M}"
+
+
+def who(author: str, me: str) -> str:
+    return "you" if author == me else author.split(" <")[0]
+
+
+def changed(added: int, removed: int, altered: int) -> str:
+    parts = ((added, "+"), (removed, "−"), (altered, "~"))
+    return " ".join(f"{sign}{count:,}" for count, sign in parts if count) or "no change"
+
+
+def path(raw: bytes) -> str:
+    """A path as it can be shown: control characters and undecodable bytes escaped."""
+    text = raw.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def table(
+    rows: Sequence[Sequence[str]],
+    header: Sequence[str] = (),
+    right: Sequence[int] = (),
+    indent: str = "",
+) -> None:
+    """Aligned columns; those whose positions are in `right` end together. The last is not padded."""
+    everything = [*([header] if header else []), *rows]
+    if not everything:
+        return
+    widths = [max(_width(row[i]) for row in everything) for i in range(len(everything[0]))]
+    for number, row in enumerate(everything):
+        cells = []
+        for i, cell in enumerate(row):
+            gap = " " * (widths[i] - _width(cell))
+            last = i == len(row) - 1
+            cells.append(gap + cell if i in right else cell if last else cell + gap)
+        line = (indent + "  ".join(cells)).rstrip()
+        click.echo(click.style(line, dim=True) if header and number == 0 else line)
+
+
+def _width(cell: str) -> int:
+    return len(click.unstyle(cell))
+
+
+def commit_id(identifier: str) -> str:
+    """12 digits, in the colour that ids have everywhere."""
+    return click.style(identifier[:12], fg="yellow")
+
+
+def say(text: str = "") -> None:
+    click.echo(text)
+
+
+def note(text: str) -> None:
+    """For people only, beside the result: to stderr."""
+    click.echo(text, err=True)
+
+
+def json_value(value: Any) -> None:
+    """One JSON value on one line; records as objects with their fields' names."""
+    click.echo(msgspec.json.encode(value, enc_hook=_plain).decode())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode()
+    raise TypeError(f"{type(value)} has no JSON form")
+
+
+@contextmanager
+def progress(what: str, total_files: int | None = None) -> Iterator[Callable[[int, int], None]]:
+    """`with progress("Reading") as advance: advance(files, bytes)`.
+
+    A bar on a terminal, shown only once the work takes a second; a line every ten seconds elsewhere.
+    """
+    shown = _Bar(what, total_files) if sys.stderr.isatty() else _Lines(what)
+    try:
+        yield shown.advance
+    finally:
+        shown.close()
+
+
+class _Lines:
+    def __init__(self, what: str) -> None:
+        self._what, self._files, self._bytes = what, 0, 0
+        self._start = self._told = time.monotonic()
+
+    def advance(self, count: int, amount: int) -> None:
+        self._files += count
+        self._bytes += amount
+        if time.monotonic() - self._told > 10:
+            self._told = time.monotonic()
+            note(f"{self._what}: {files(self._files)}, {size(self._bytes)}")
+
+    def close(self) -> None:
+        pass
+
+
+class _Bar:
+    def __init__(self, what: str, total: int | None) -> None:
+        self._what, self._total, self._files, self._bytes = what, total, 0, 0
+        self._start = time.monotonic()
+        self._bar: Any = None  # rich is loaded only once there is a bar to draw
+        self._task: Any = None
+
+    def advance(self, count: int, amount: int) -> None:
+        self._files += count
+        self._bytes += amount
+        elapsed = time.monotonic() - self._start
+        if self._bar is None and elapsed > 1:
+            self._open()
+        if self._bar is not None:
+            about = f"{files(self._files)}  {size(self._bytes)}  {size(int(self._bytes / elapsed))}/s"
+            self._bar.update(self._task, completed=self._files, about=about)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _open(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[about]}"),
+        )
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._bar.start()
+        self._task = self._bar.add_task(self._what, total=self._total, about="")

@@ -1,0 +1,107 @@
+"""`kamld commit`: a folder's files become a version."""
+
+from pathlib import Path
+
+import click
+
+from kamld.cli import render, views
+from kamld.cli.context import Door, json_option, pass_door
+from kamld.errors import NotFound
+from kamld.records.history import Kind
+from kamld.records.names import Name, check_word
+from kamld.workspace import CommitResult, commit_folder, read_binding
+
+
+@click.command("commit")
+@click.argument("folder", type=click.Path(path_type=Path), default=".")
+@click.option("-m", "--message", required=True, help="What changed, in your words.")
+@click.option("--model", is_flag=True, help="Make a model of it, not a dataset, on first use.")
+@click.option("--name", help="Name on first use. Default: the folder's own.")
+@json_option
+@pass_door
+def command(door: Door, folder: Path, message: str, model: bool, name: str | None, as_json: bool) -> None:
+    """Keep what is in FOLDER as a new version.
+
+    The first commit makes the dataset. No server, no configuration. What .kamldignore names is left
+    out (Git's patterns); so are .kamld folders and hubs.
+
+    \b
+    Examples:
+      kamld commit digits -m "as delivered"
+      kamld commit digits -m "relabelled 40"          a second version
+      kamld commit net --model -m "from the old server"
+    """
+    app = door.app
+    target = Path(app.folder, folder).resolve()
+    if not target.is_dir():
+        raise NotFound("no_such_folder", f"There is no folder {folder}.", "Name the folder to keep.")
+    binding = read_binding(target)
+    kind: Kind = "model" if model else "dataset"
+    wanted = app.name(name) if name else None
+    if binding is None and wanted is None:
+        wanted = Name(app.settings.project, check_word(target.name, f"{kind} (use --name)"))
+    repository = app.of_binding(target, binding) if binding else app.repository
+    with render.progress("Reading") as advance:
+        result = commit_folder(
+            repository, target, message, name=wanted, kind=kind, author=app.author, progress=advance
+        )
+    if as_json:
+        render.json_value(_json(result))
+    else:
+        _show(result, str(folder))
+
+
+def _show(result: CommitResult, folder: str) -> None:
+    dataset = result.dataset
+    if result.committed is None:
+        render.say(f"Nothing has changed since {render.commit_id(result.base or '')}; no new version.")
+        return
+    made, landed = result.committed, result.committed.landed
+    if result.created:
+        hint = f' (project "{dataset.project}"; change it with --project)'
+        render.say(f"Created {dataset.kind} {dataset.project}/{dataset.name}{hint}.")
+    what = (
+        f"{render.files(result.files)}, {render.size(result.bytes)}"
+        if result.base is None
+        else f"{views.change_counts(result.changes)} files"
+    )
+    version = f"v{landed.move.version}  " if landed.move.version and landed.how == "moved" else ""
+    first_line = made.commit.message.splitlines()[0] if made.commit.message else ""
+    render.say(
+        f"{render.commit_id(made.commit_id)}  {version}{first_line}   {what},"
+        f" {render.size(result.bytes_added)} new"
+    )
+    if landed.how == "merged":
+        render.say(
+            f"Others had committed to {landed.branch} meanwhile; theirs and yours are merged in"
+            f" {render.commit_id(landed.head)}."
+        )
+    if landed.how == "kept":
+        some = ", ".join(render.path(p) for p in landed.conflicts[:3])
+        render.say(
+            f"Others had changed {some} too. Yours is kept as branch {landed.branch}; nothing is lost."
+        )
+        render.say(f"Look: kamld diff {dataset.name}@main {dataset.name}@{landed.branch}")
+    elif result.created:
+        render.say(f"Next: kamld status {folder}, kamld log {dataset.name}")
+
+
+def _json(result: CommitResult) -> dict[str, object]:
+    common = {
+        "project": result.dataset.project,
+        "name": result.dataset.name,
+        "kind": result.dataset.kind,
+        "created": result.created,
+        "files": result.files,
+        "bytes": result.bytes,
+        "bytes_added": result.bytes_added,
+    }
+    if result.committed is None:
+        return {"id": result.base, "changed": False, **common}
+    made = result.committed
+    landed = {
+        "branch": made.landed.branch,
+        "landed": made.landed.how,
+        "version": made.landed.move.version,
+    }
+    return {**views.commit_json(made.commit_id, made.commit), "changed": True, **landed, **common}

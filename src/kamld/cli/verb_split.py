@@ -1,0 +1,69 @@
+"""`kamld split`: train and test, as datasets of their own."""
+
+import click
+
+from kamld.cli import render
+from kamld.cli.context import Door, json_option, pass_door
+from kamld.store.splits import SplitResult, split
+
+
+@click.command("split")
+@click.argument("name", metavar="NAME[@REVISION]")
+@click.option("--test", default=0.2, show_default=True, help="Share of the examples for the test part.")
+@click.option("--seed", default=0, show_default=True, help="Another seed makes another split.")
+@click.option("--prefix", help="Names are PREFIX-train and PREFIX-test. Default: NAME.")
+@json_option
+@pass_door
+def command(door: Door, name: str, test: float, seed: int, prefix: str | None, as_json: bool) -> None:
+    """Split a dataset into train and test without copying a byte.
+
+    Which side a file is on hangs on its content: it stays there when the dataset grows, and equal
+    files are never on both sides. Tables that describe the files, such as labels.csv, go whole to
+    both. Repeat the command after a commit to bring both parts up to date.
+
+    \b
+    Examples:
+      kamld split digits --test 0.3 --seed 7
+      kamld split digits@v2 --test 0.1 --prefix digits-small
+    """
+    app = door.app
+    source = app.resolve(name)
+    result = split(
+        app.repository, source, test, seed, prefix=prefix or source.dataset.name, author=app.author
+    )
+    if as_json:
+        render.json_value(_json(result))
+    else:
+        _show(result, source.dataset.name)
+
+
+def _show(result: SplitResult, name: str) -> None:
+    total = sum(part.examples for part in result.parts)
+    rows = [
+        (
+            part.dataset.name,
+            render.commit_id(part.commit_id),
+            f"{part.examples:,} files",
+            f"({part.examples / total * 100:.1f} %)",
+            "" if part.committed else "as before",
+        )
+        for part in result.parts
+    ]
+    render.table(rows, right=(2, 3))
+    shared = f" {render.files(result.shared)} that describe them, whole in both." if result.shared else ""
+    render.say(f"0 bytes copied, {render.size(result.bytes_added)} of lists added.{shared}")
+    render.say(f"Each file keeps its side when {name} grows.")
+
+
+def _json(result: SplitResult) -> dict[str, object]:
+    return {
+        "parts": [
+            {
+                "project": part.dataset.project, "name": part.dataset.name, "part": part.part,
+                "examples": part.examples, "commit": part.commit_id, "changed": bool(part.committed),
+            }
+            for part in result.parts
+        ],
+        "shared": result.shared,
+        "bytes_added": result.bytes_added,
+    }  # fmt: skip

@@ -1,0 +1,74 @@
+"""The JSON objects and lines that several verbs share, so that a commit looks the same everywhere."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from kamld.cli import render
+from kamld.records.history import Commit
+from kamld.store import Change
+
+_LISTED = 12  # changes of one sort that are listed one by one; more are counted by folder
+_WORDS = {"added": "new", "removed": "removed", "changed": "changed"}
+_SIGNS = {"added": "+", "removed": "−", "changed": "~"}
+
+
+def commit_json(identifier: str, commit: Commit) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(commit)
+    return {"id": identifier, "parents": list(commit.parents)} | fields
+
+
+def change_json(change: Change) -> dict[str, Any]:
+    """Ids are absent where nobody had to read the file."""
+    old, new = change.old, change.new
+    return {
+        "path": change.path.decode("utf-8", "backslashreplace"),
+        "change": change.sort,
+        "old_size": old.size if old else None,
+        "new_size": new.size if new else None,
+        "old_id": old.id.hex() if old and any(old.id) else None,
+        "new_id": new.id.hex() if new and any(new.id) else None,
+    }
+
+
+def counts(changes: Sequence[Change]) -> tuple[int, int, int]:
+    found = Counter(change.sort for change in changes)
+    return found["added"], found["removed"], found["changed"]
+
+
+def change_counts(changes: Sequence[Change]) -> str:
+    return render.changed(*counts(changes))
+
+
+def show_changes(changes: Sequence[Change]) -> None:
+    """The changes by sort; many in one folder as a count."""
+    rows = []
+    for sort in ("changed", "added", "removed"):
+        some = [change for change in changes if change.sort == sort]
+        rows += [("", _WORDS[sort], *cells) for cells in _lines(some)]
+    render.table(rows)
+
+
+def _lines(changes: Sequence[Change]) -> list[tuple[str, str]]:
+    if len(changes) <= _LISTED:
+        return [(render.path(change.path), _sizes(change)) for change in changes]
+    folders = Counter(change.path.rpartition(b"/")[0] for change in changes)
+    if len(folders) > _LISTED:
+        folders = Counter(change.path.partition(b"/")[0] for change in changes)
+    listed = sorted(folders.items())[:_LISTED]
+    lines = [(f"{render.path(folder)}/" if folder else "./", f"({render.files(n)})") for folder, n in listed]
+    if len(folders) > _LISTED:
+        rest = sum(n for _, n in sorted(folders.items())[_LISTED:])
+        lines.append((f"… {len(folders) - _LISTED} more folders", f"({render.files(rest)})"))
+    return lines
+
+
+def _sizes(change: Change) -> str:
+    if change.old and change.new:
+        if change.old.size == change.new.size:
+            return render.size(change.new.size)
+        return f"{render.size(change.old.size)} → {render.size(change.new.size)}"
+    there = change.new or change.old
+    return render.size(there.size) if there else ""

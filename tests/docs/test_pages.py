@@ -1,0 +1,20 @@
+"""Every block of code in README.md and docs/ does what the page says."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import BadPage
+from tests.docs.sandbox import Wrong, run_page
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_page(page: Path, tmp_path: Path) -> None:
+    try:
+        run_page(page, tmp_path / "page")
+    except (BadPage, Wrong) as error:
+        pytest.fail(str(error).replace(f"{ROOT}/", ""), pytrace=False)

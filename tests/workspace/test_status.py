@@ -1,0 +1,95 @@
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kamld.errors import NotFound
+from kamld.store import Repository
+from kamld.workspace import CommitResult, find_binding, folder_status, read_binding
+from kamld.workspace import status as status_module
+
+
+@pytest.fixture
+def status(
+    repository: Repository, folder: Path, commit: Callable[..., CommitResult]
+) -> Callable[[], list[tuple[str, str]]]:
+    commit()
+
+    def run() -> list[tuple[str, str]]:
+        binding = read_binding(folder)
+        assert binding
+        found = folder_status(folder, binding, repository)
+        return [(os.fsdecode(change.path), change.sort) for change in found.changes]
+
+    return run
+
+
+def test_nothing_changed(status: Callable[[], list[tuple[str, str]]]) -> None:
+    assert status() == []
+
+
+def test_every_sort_of_change(folder: Path, status: Callable[[], list[tuple[str, str]]]) -> None:
+    (folder / "1/a.txt").write_bytes(b"FIRST\n")  # the same length
+    (folder / "1/b.txt").unlink()
+    (folder / "new").write_bytes(b"")
+    (folder / "link").unlink()
+    (folder / "link").symlink_to("1/b.txt")
+    (folder / "nothing in it/now").write_bytes(b"1")
+    assert status() == [
+        ("1/a.txt", "changed"),
+        ("1/b.txt", "removed"),
+        ("link", "changed"),
+        ("new", "added"),
+        ("nothing in it", "removed"),
+        ("nothing in it/now", "added"),
+    ]
+
+
+def test_a_change_within_the_clocks_grain_and_of_equal_length_is_seen(
+    folder: Path, status: Callable[[], list[tuple[str, str]]]
+) -> None:
+    file = folder / "1/a.txt"
+    for number in range(40):
+        file.write_bytes(b"%05d\n" % number)
+        state = file.stat()
+        assert status() == [("1/a.txt", "changed")]
+        file.write_bytes(b"first\n")
+        os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+        assert status() == []
+
+
+def test_only_files_that_may_have_changed_are_read(
+    folder: Path, status: Callable[[], list[tuple[str, str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time.sleep(0.05)
+    status()
+    status()
+    read: list[Path] = []
+    monkeypatch.setattr(status_module, "hash_file", lambda path, _: read.append(path) or bytes(32))
+    os.utime(folder / "labels.csv")
+    assert status() == [("labels.csv", "changed")]
+    assert read == [folder / "labels.csv"]
+
+
+def test_a_damaged_stat_index_only_costs_time(
+    folder: Path, status: Callable[[], list[tuple[str, str]]]
+) -> None:
+    index = folder / ".kamld/stat-index"
+    data = bytearray(index.read_bytes())
+    data[len(data) // 2] ^= 1
+    index.write_bytes(data)
+    assert status() == []
+    index.write_bytes(b"")
+    assert status() == []
+
+
+def test_the_folder_is_found_from_below(folder: Path, status: object) -> None:
+    assert find_binding(folder / "2/deep")[0] == folder
+
+
+def test_a_folder_of_no_dataset(tmp_path: Path) -> None:
+    with pytest.raises(NotFound) as caught:
+        find_binding(tmp_path)
+    assert caught.value.code == "not_bound"
