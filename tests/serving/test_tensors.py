@@ -66,11 +66,10 @@ def test_json_round_trip(tensor: tuple[str, Array], nested: bool) -> None:
 def test_any_bytes_are_a_tensor_or_refused(data: bytes, datatype: str, shape: Any) -> None:
     try:
         array = from_binary(memoryview(data), datatype, shape, "it")
-    except Invalid as error:
-        assert error.message.startswith("it has") or "it ends" in error.message
-    else:
-        assert array.shape == tuple(shape)
-        assert to_binary(array, datatype) == data
+    except Invalid:
+        return
+    assert array.shape == tuple(shape)
+    assert to_binary(array, datatype) == data
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,7 @@ class Missing(NotFound):
     """There is no object under `key`."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(
-            "missing_blob", f"The hub has no {key}.", "kamld fsck tells what is affected."
-        )
+        super().__init__("missing_blob", f"The hub has no {key}.", "kamld fsck tells what is affected.")
         self.key = key
 
 

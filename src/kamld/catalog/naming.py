@@ -16,7 +16,7 @@ from kamld import ids
 from kamld.errors import Invalid, NotFound
 from kamld.ids import PredictionId
 from kamld.records.history import Dataset
-from kamld.records.names import Name, Reference, parse_name, parse_reference
+from kamld.records.names import Name, parse_name, parse_reference
 from kamld.records.run import Run
 from kamld.store import Repository
 from kamld.store.refs.revisions import Resolved
@@ -76,7 +76,7 @@ class _Words:
         self._owners = owners
 
     def meaning(self, text: str) -> Meaning:
-        if "…" in text or "..." in text:
+        if "…" in text:
             said = f'"{text}" was shortened to be shown.'
             raise Invalid("shortened_id", said, "Write it in full, or only its beginning.")
         sort, colon, rest = text.partition(":")

@@ -131,11 +131,11 @@ def of_unsealed_run(run_id: str) -> Node:
     return Node(sort="run", title="run", id=run_id, about=(about,), details={"sealed": False})
 
 
-def of_gap(count: int, kind: Kind, first: str, last: str) -> Node:
-    """Commits that are left out; the newest and the oldest of them."""
-    details = {"count": count, "newest": first, "oldest": last}
-    title = f"{count} commit{'s' if count > 1 else ''} between, {kind}"
-    return Node(sort="shortened", title=title.rpartition(",")[0], via="parent", details=details)
+def of_gap(count: int, newest: str, oldest: str) -> Node:
+    """Commits that are left out."""
+    title = f"{count} commit{'s' if count > 1 else ''} between"
+    details = {"count": count, "newest": newest, "oldest": oldest}
+    return Node(sort="shortened", title=title, via="parent", details=details)
 
 
 def of_depth(advice: str) -> Node:

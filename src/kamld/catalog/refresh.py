@@ -35,7 +35,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What the store has, as far as listings tell."""
 
     datasets: dict[str, Dataset]
-    refs: list[tuple[Dataset, Ref]]
+    refs: dict[str, list[Ref]]  # by dataset id; also those that were removed
     runs: list[str]
     endpoints: dict[Name, int]
 
@@ -61,14 +61,16 @@ def listing(repository: Repository) -> Found:
     datasets = repository.names.all()
     return Found(
         datasets={dataset.id: dataset for dataset in datasets},
-        refs=[(dataset, ref) for dataset in datasets for ref in repository.refs.ever(dataset)],
+        refs={dataset.id: repository.refs.ever(dataset) for dataset in datasets},
         runs=repository.sealed.run_ids(),
         endpoints=repository.sealed.last_events(),
     )
 
 
 def is_current(known: Known, found: Found) -> bool:
-    marks = {(of.id, ref.name): (ref.last.seq, ref.last.write_id) for of, ref in found.refs}
+    marks = {
+        (of, ref.name): (ref.last.seq, ref.last.write_id) for of, refs in found.refs.items() for ref in refs
+    }
     return (
         known.datasets == found.datasets
         and known.refs == marks
@@ -79,7 +81,7 @@ def is_current(known: Known, found: Found) -> bool:
 
 def has_diverged(known: Known, found: Found) -> bool:
     """Whether the catalog knows something that the store does not, or has otherwise."""
-    refs = {(of.id, ref.name): ref for of, ref in found.refs}
+    refs = {(of, ref.name): ref for of, mine in found.refs.items() for ref in mine}
     return (
         any(found.datasets.get(key) != dataset for key, dataset in known.datasets.items())
         or any(key not in refs or _is_replaced(refs[key], *mark) for key, mark in known.refs.items())
@@ -107,12 +109,10 @@ class _Derivation:
         self._filling.add_datasets(new)
         moves = commits = 0
         for dataset in found.datasets.values():
-            mine = [ref for of, ref in found.refs if of is dataset]
-            newer = {ref.name: self._newer_moves(dataset, ref, known) for ref in mine}
-            for ref in mine:
-                if newer[ref.name]:
-                    self._filling.add_moves(dataset.id, ref, newer[ref.name])
-            made = [move for some in newer.values() for move in some]
+            newer = [(ref, self._newer_moves(dataset, ref, known)) for ref in found.refs[dataset.id]]
+            moved = [(ref, made) for ref, made in newer if made]
+            self._filling.add_moves(dataset.id, moved)
+            made = [move for _, some in moved for move in some]
             moves += len(made)
             commits += self._add_commits(dataset, made) if made else 0
         runs = [run_id for run_id in found.runs if run_id not in known.runs]

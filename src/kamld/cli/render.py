@@ -176,10 +176,10 @@ class _Bar:
         from rich.progress import BarColumn, Progress, TextColumn
 
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[about]}"),
+            TextColumn("{task.fields[about]}", markup=False),
         )
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._bar = Progress(*columns, console=Console(stderr=True, markup=False), transient=True)
         self._bar.start()
         self._task = self._bar.add_task(self._what, total=self._total, about="")

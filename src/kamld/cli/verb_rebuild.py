@@ -1,7 +1,9 @@
 """`kamld rebuild`: what is derived, made anew from what is kept."""
 
 import click
+import msgspec
 
+from kamld.app.catalog import open_catalog
 from kamld.cli import render
 from kamld.cli.context import Door, json_option, pass_door
 
@@ -20,9 +22,13 @@ def command(door: Door, as_json: bool) -> None:
       kamld rebuild
     """
     objects = door.app.repository.rebuild_index()
-    rows = door.app.catalog.rebuild()
+    with open_catalog(door.app) as catalog:
+        made = catalog.rebuild()
     if as_json:
-        render.json_value({"objects": objects, "rows": rows})
+        render.json_value({"objects": objects, "catalog": msgspec.to_builtins(made)})
         return
     render.say(f"Index made anew from the packs: {objects:,} objects.")
-    render.say(f"Catalog made anew from the store: {rows:,} rows.")
+    render.say(
+        f"Catalog made anew from the store: {made.commits:,} commits, {made.moves:,} moves of refs,"
+        f" {made.runs:,} runs, {made.events:,} deployment events."
+    )

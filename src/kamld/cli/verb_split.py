@@ -1,5 +1,7 @@
 """`kamld split`: train and test, as datasets of their own."""
 
+from collections.abc import Sequence
+
 import click
 
 from kamld.cli import render
@@ -50,9 +52,14 @@ def _show(result: SplitResult, name: str) -> None:
         for part in result.parts
     ]
     render.table(rows, right=(2, 3))
-    shared = f" {render.files(result.shared)} that describe them, whole in both." if result.shared else ""
-    render.say(f"0 bytes copied, {render.size(result.bytes_added)} of lists added.{shared}")
-    render.say(f"Each file keeps its side when {name} grows.")
+    render.say(f"0 bytes copied; {render.size(result.bytes_added)} of lists added.")
+    whole = f" {_some(result.shared)} whole in both." if result.shared else ""
+    render.say(f"Each file keeps its side when {name} grows.{whole}")
+
+
+def _some(paths: Sequence[bytes]) -> str:
+    more = f" and {len(paths) - 2} more are" if len(paths) > 2 else " are" if len(paths) == 2 else " is"
+    return ", ".join(render.path(path) for path in paths[:2]) + more
 
 
 def _json(result: SplitResult) -> dict[str, object]:
@@ -64,6 +71,6 @@ def _json(result: SplitResult) -> dict[str, object]:
             }
             for part in result.parts
         ],
-        "shared": result.shared,
+        "shared": [render.path(path) for path in result.shared],
         "bytes_added": result.bytes_added,
     }  # fmt: skip

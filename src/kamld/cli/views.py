@@ -54,15 +54,25 @@ def show_changes(changes: Sequence[Change]) -> None:
 def _lines(changes: Sequence[Change]) -> list[tuple[str, str]]:
     if len(changes) <= _LISTED:
         return [(render.path(change.path), _sizes(change)) for change in changes]
-    folders = Counter(change.path.rpartition(b"/")[0] for change in changes)
+    folders: dict[bytes, list[Change]] = {}
+    for change in changes:
+        folders.setdefault(change.path.rpartition(b"/")[0], []).append(change)
     if len(folders) > _LISTED:
-        folders = Counter(change.path.partition(b"/")[0] for change in changes)
-    listed = sorted(folders.items())[:_LISTED]
-    lines = [(f"{render.path(folder)}/" if folder else "./", f"({render.files(n)})") for folder, n in listed]
-    if len(folders) > _LISTED:
-        rest = sum(n for _, n in sorted(folders.items())[_LISTED:])
-        lines.append((f"… {len(folders) - _LISTED} more folders", f"({render.files(rest)})"))
+        folders = {}
+        for change in changes:
+            folders.setdefault(change.path.partition(b"/")[0], []).append(change)
+    groups = sorted(folders.items())
+    lines = [_line(folder, some) for folder, some in groups[:_LISTED]]
+    if len(groups) > _LISTED:
+        rest = sum(len(some) for _, some in groups[_LISTED:])
+        lines.append((f"… {len(groups) - _LISTED} more folders", f"({render.files(rest)})"))
     return lines
+
+
+def _line(folder: bytes, changes: Sequence[Change]) -> tuple[str, str]:
+    if len(changes) == 1:
+        return render.path(changes[0].path), _sizes(changes[0])
+    return (f"{render.path(folder)}/" if folder else "./"), f"({render.files(len(changes))})"
 
 
 def _sizes(change: Change) -> str:

@@ -10,12 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, MetaData, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select
 
 from kamld.database import rows, tables
 from kamld.database.answers import Known, Reached
 from kamld.database.engine import Database, read_about
 from kamld.database.faults import Damaged
+from kamld.database.sqlite import drop_all
 from kamld.errors import SystemFault
 from kamld.records.deployment import DeploymentEvent
 from kamld.records.history import Dataset, Move, Ref
@@ -99,10 +100,8 @@ class CatalogDatabase:
             return read_about(connection, tables.about) == self._about
 
     def _make_anew(self, connection: Connection) -> None:
-        there = MetaData()
-        there.reflect(connection)  # another version may have had other tables
-        there.drop_all(connection)
-        tables.metadata.create_all(connection)
+        drop_all(connection)  # another version may have had other tables
+        tables.metadata.create_all(connection, checkfirst=False)
         told = [{"key": key, "value": value} for key, value in self._about.items()]
         connection.execute(insert(tables.about), told)
 
@@ -124,13 +123,15 @@ class Filling:
     def add_datasets(self, datasets: Sequence[Dataset]) -> None:
         self._insert(tables.datasets, [rows.of_dataset(dataset) for dataset in datasets])
 
-    def add_moves(self, dataset_id: str, ref: Ref, moves: Sequence[Move]) -> None:
-        """The ref as it is now, and those of its moves that are not here yet."""
-        row = rows.of_ref(dataset_id, ref)
-        key = (tables.refs.c.dataset_id == dataset_id) & (tables.refs.c.name == ref.name)
-        if not self._connection.execute(update(tables.refs).where(key), row).rowcount:
-            self._insert(tables.refs, [row])
-        self._insert(tables.moves, [rows.of_move(dataset_id, ref.name, move) for move in moves])
+    def add_moves(self, dataset_id: str, moved: Sequence[tuple[Ref, Sequence[Move]]]) -> None:
+        """Refs as they are now, each with those of its moves that are not here yet."""
+        of, name = tables.refs.c.dataset_id, tables.refs.c.name
+        before = delete(tables.refs).where(of == dataset_id, name == bindparam("ref"))
+        if moved:
+            self._connection.execute(before, [{"ref": ref.name} for ref, _ in moved])
+        self._insert(tables.refs, [rows.of_ref(dataset_id, ref) for ref, _ in moved])
+        added = [rows.of_move(dataset_id, ref.name, move) for ref, moves in moved for move in moves]
+        self._insert(tables.moves, added)
 
     def commits_of(self, dataset_id: str) -> set[str]:
         """Ids of all commits that its refs have reached."""

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, MetaData, Table, create_engine, event, inspect
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.schema import DropTable
 
 from kamld.database import faults
 from kamld.database.faults import Damaged
@@ -72,6 +73,13 @@ def discard(path: Path) -> None:
         raise faults.refused(error, path) from error
     except sqlite3.Error as error:
         raise fault(error, path) from error
+
+
+def drop_all(connection: Connection) -> None:
+    """Drop every table, whatever refers to it."""
+    connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+    for name in inspect(connection).get_table_names():
+        connection.execute(DropTable(Table(name, MetaData())))
 
 
 def fault(error: BaseException, path: Path) -> SystemFault:

@@ -6,7 +6,6 @@ kamld.store.
 """
 
 import re
-from datetime import datetime
 from urllib.parse import quote
 
 import msgspec
@@ -150,5 +149,5 @@ def _parse_time(text: str | None) -> str | None:
         raise Invalid(
             "bad_time",
             f'"{_shown(text)}" is not a date or time.',
-            f"Write it like {datetime.now():%Y-%m-%dT%H:%M} or {datetime.now():%Y-%m-%d}.",
+            "Write it like 2026-03-02T10:00 or 2026-03-02.",
         ) from None

@@ -54,9 +54,15 @@ def parse(line: bytes) -> Metric | None:
         return None
     if not found.name or len(found.name) > NAME_MAX or not found.name.isprintable():
         return None
-    return Metric(
-        name=found.name, value=found.value, step=found.step, time=found.time or clock.now()
-    )
+    return Metric(name=found.name, value=found.value, step=found.step, time=_time(found.time))
+
+
+def _time(text: str) -> str:
+    """As records keep it; now, where the line had none."""
+    try:
+        return text if len(text) == 27 and text[-1] == "Z" else clock.text(clock.moment(text))
+    except (ValueError, OverflowError):
+        return clock.now()
 
 
 def clean(source: Path, target: Path) -> Read:

@@ -12,8 +12,14 @@ from kamld.records.history import Kind
 from kamld.records.names import check_word
 from kamld.records.run import RunInput
 from kamld.runs.interface import Job, JobOutput
-from kamld.runs.words import InputWord, OutputWord, check_text, parse_inputs, parse_outputs
-from kamld.runs.words import parse_params
+from kamld.runs.words import (
+    InputWord,
+    OutputWord,
+    check_text,
+    parse_inputs,
+    parse_outputs,
+    parse_params,
+)
 from kamld.store import Repository
 
 _INTERPRETERS = ("python", "pypy", "ipython", "Rscript", "sh", "bash", "node", "julia", "perl")
@@ -58,8 +64,8 @@ def plan_run(repository: Repository, request: Request, run_id: str) -> Plan:
     """Raises NotFound (unknown_name, unknown_revision), Invalid."""
     if not request.command:
         raise Invalid("no_command", "There is no command to run.", "Write it after --.")
-    for word in request.command:
-        check_text(word, "The command's word")
+    for argument in request.command:
+        check_text(argument, "The command's word")
     check_text(str(request.folder), "The folder")
     outputs = parse_outputs(request.outputs, request.project)
     params = parse_params(request.params)
@@ -80,8 +86,7 @@ def plan_run(repository: Repository, request: Request, run_id: str) -> Plan:
         author=request.author,
         inputs=tuple(one for one, _ in resolved),
         outputs=tuple(
-            Output(label=w.label, project=w.name.project, name=w.name.name, kind=w.kind)
-            for w in outputs
+            Output(label=w.label, project=w.name.project, name=w.name.name, kind=w.kind) for w in outputs
         ),
     )
 

@@ -81,7 +81,7 @@ def typed(text: str) -> Parameter:
 
 def check_text(text: str, what: str) -> str:
     """A text that a record can keep. Raises Invalid (not_text)."""
-    if "\0" in text or not text.isascii() and _not_utf8(text):
+    if "\0" in text or (not text.isascii() and _not_utf8(text)):
         shown = text.encode("utf-8", "backslashreplace").decode()[:60]
         raise Invalid("not_text", f'{what} "{shown}" is not UTF-8 text.', "Write it in UTF-8.")
     return text
@@ -107,13 +107,9 @@ def _output(text: str, project: str) -> OutputWord:
     if kind not in _KINDS or not name:
         raise Invalid("bad_output", f'"{text}" does not say what the output is.', _OUTPUT)
     if "@" in name:
-        raise Invalid(
-            "bad_output", f'"{text}" names a revision; an output makes a new one.', _OUTPUT
-        )
+        raise Invalid("bad_output", f'"{text}" names a revision; an output makes a new one.', _OUTPUT)
     parsed = parse_name(name, project)
-    return OutputWord(
-        label or parsed.name, _KINDS[kind], parsed, _path_below(path) if colon else None
-    )
+    return OutputWord(label or parsed.name, _KINDS[kind], parsed, _path_below(path) if colon else None)
 
 
 def _path_below(path: str) -> str:
@@ -158,9 +154,7 @@ def _not_utf8(text: str) -> bool:
 Word = TypeVar("Word")
 
 
-def _check_apart(
-    words: Iterable[Word], label: Callable[[Word], str], prefix: str, what: str
-) -> None:
+def _check_apart(words: Iterable[Word], label: Callable[[Word], str], prefix: str, what: str) -> None:
     seen: dict[str, str] = {}
     for word in words:
         variable = surroundings.variable(prefix, label(word))

@@ -107,12 +107,8 @@ class Client:
                 "kamld deployments shows what should serve; kamld deploy starts it.",
             )
         if isinstance(error, socket.timeout):
-            return SystemFault(
-                "server_too_slow", f"The server at {self.url} did not answer in time."
-            )
-        return SystemFault(
-            "connection_lost", f"The connection to {self.url} broke: {error}.", "Try again."
-        )
+            return SystemFault("server_too_slow", f"The server at {self.url} did not answer in time.")
+        return SystemFault("connection_lost", f"The connection to {self.url} broke: {error}.", "Try again.")
 
 
 def _model_path(model: str, version: str | None) -> str:
@@ -124,9 +120,7 @@ def _decoded(body: bytes, kind: type[_Kind]) -> _Kind:
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise SystemFault(
-            "bad_answer", f"The server's answer is not understood: {error}."
-        ) from None
+        raise SystemFault("bad_answer", f"The server's answer is not understood: {error}.") from None
 
 
 def _error(status: int, content: bytes) -> KamldError:

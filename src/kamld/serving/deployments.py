@@ -74,9 +74,7 @@ def plan_deploy(
     return Planned(event, before)
 
 
-def plan_stop(
-    events: Iterable[DeploymentEvent], endpoint: Name, *, author: str, why: str = ""
-) -> Planned:
+def plan_stop(events: Iterable[DeploymentEvent], endpoint: Name, *, author: str, why: str = "") -> Planned:
     """Stop serving `endpoint`; stopping a stopped one changes nothing. Raises NotFound."""
     histories = _histories(events)
     before = _newest(histories, endpoint)

@@ -138,9 +138,7 @@ class Endpoints:
                 f"Deploy under another name, or: kamld stop {other.project}/{other.name}",
                 1,
             )
-            return EndpointState(
-                name=name.name, project=name.project, state="failed", trouble=trouble
-            ), None
+            return EndpointState(name=name.name, project=name.project, state="failed", trouble=trouble), None
         first_trouble: Trouble | None = None
         for event in target.events:
             try:

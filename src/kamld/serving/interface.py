@@ -16,7 +16,7 @@ ModelFolder = Callable[[ServedVersion], Path]
 """A folder that holds the files of a model version and stays while the server runs. May block
 while it is checked out; raises KamldError when the version cannot be had."""
 
-EndpointStatus = Literal["serving", "behind", "failed"]
+EndpointStatus = Literal["serving", "behind", "failed", "down"]
 
 
 class TensorSpec(msgspec.Struct, frozen=True):
@@ -60,7 +60,7 @@ class EndpointState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """An endpoint as the server has it.
 
     `behind`: the newest event could not be loaded (`trouble` says why) and `event`, an earlier one,
-    still serves. `failed`: nothing serves.
+    still serves. `failed`: nothing serves. `down`: the server itself is not there to ask.
     """
 
     name: str

@@ -9,10 +9,11 @@ from kamld.errors import KamldError, SystemFault
 from kamld.serving import state
 from kamld.serving.client import Client
 from kamld.serving.interface import Reconciled
-from kamld.serving.state import LOG, ServingState
+from kamld.serving.state import LOG, RESTARTING, ServingState
 
 START_MAX_S = 30.0
 _POLL_S = 0.02
+_ANSWER_S = 1.0  # a connection waits in the supervisor's socket; look again after this
 _CRASHES_MAX = 3  # of a server that never answered, before we stop waiting for it
 _LOG_MAX = 10_000_000  # bytes; a longer log is put aside at the next start
 _PASSING = ("server_not_running", "connection_lost", "server_stopping", "bad_token")
@@ -32,9 +33,7 @@ def client(found: ServingState) -> Client:
     return Client(found.url, found.token)
 
 
-def ensure_running(
-    folder: Path, command: Sequence[str], *, wait_s: float = START_MAX_S
-) -> ServingState:
+def ensure_running(folder: Path, command: Sequence[str], *, wait_s: float = START_MAX_S) -> ServingState:
     """The serving process of this folder, started with `command` when there is none.
 
     `command` runs `supervisor.supervise` for the same folder; it goes on when we end. Returns once
@@ -45,7 +44,7 @@ def ensure_running(
     process: subprocess.Popen[bytes] | None = None
     while time.monotonic() < deadline:
         found = running(folder)
-        if found is not None and Client(found.url, timeout_s=wait_s).live():
+        if found is not None and Client(found.url, timeout_s=_ANSWER_S).live():
             return found
         if found is not None and found.restarts >= _CRASHES_MAX:
             break
@@ -106,9 +105,7 @@ def _start(folder: Path, command: Sequence[str]) -> subprocess.Popen[bytes]:
                 start_new_session=True,
             )
     except OSError as error:
-        raise SystemFault(
-            "serving_not_started", f"Cannot start the serving process: {error}."
-        ) from None
+        raise SystemFault("serving_not_started", f"Cannot start the serving process: {error}.") from None
     _started.append(process)
     return process
 
@@ -135,5 +132,5 @@ def _last_words(folder: Path) -> str:
             lines = log.read().decode("utf-8", "replace").split("\n")
     except OSError:
         return "it left no word."
-    said = [line.strip() for line in lines if line.strip()]
+    said = [line.strip() for line in lines if line.strip() and RESTARTING not in line]
     return said[-1][:300] if said else "it left no word."

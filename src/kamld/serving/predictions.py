@@ -104,9 +104,7 @@ class _DayFile:
     def _open(self, day: str) -> None:
         self.close()
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._descriptor = os.open(
-            self._folder / f"{day}.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600
-        )
+        self._descriptor = os.open(self._folder / f"{day}.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         end = os.fstat(self._descriptor).st_size
         self._torn = end > 0 and os.pread(self._descriptor, 1, end - 1) != b"\n"
         self._day = day
@@ -116,6 +114,8 @@ class _DayFile:
             descriptor, self._descriptor, self._day = self._descriptor, -1, ""
             try:
                 os.fsync(descriptor)
+            except OSError as error:
+                _log.error("The prediction log could not be synced: %s", error)
             finally:
                 os.close(descriptor)
 

@@ -139,9 +139,7 @@ class _Server:
             for trouble in (s.trouble for s in states if s.trouble):
                 _log.error("%s", trouble.message)
             if not states:
-                self._loop.call_soon_threadsafe(
-                    self._loop.call_later, _IDLE_AT_START_S, self._end_if_idle
-                )
+                self._loop.call_soon_threadsafe(self._loop.call_later, _IDLE_AT_START_S, self._end_if_idle)
             return
 
     def _end_if_idle(self) -> None:

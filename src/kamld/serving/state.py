@@ -17,6 +17,7 @@ from kamld.errors import SystemFault
 from kamld.serving.interface import Trouble
 
 LOG = "serving.log"
+RESTARTING = "it is started again"  # marks the supervisor's own words in the log
 _FILE = "serving.json"
 _LOCK = "serving.lock"
 

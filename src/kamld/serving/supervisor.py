@@ -65,9 +65,7 @@ def _lock(folder: Path) -> int | None:
     deadline = time.monotonic() + _LOCK_WAIT_S
     while (lock := state.try_lock(folder)) is None:
         other = state.read(folder)
-        if time.monotonic() > deadline or (
-            other and other.state == "running" and _lives(other.pid)
-        ):
+        if time.monotonic() > deadline or (other and other.state == "running" and _lives(other.pid)):
             return None
         time.sleep(0.05)
     return lock
@@ -119,9 +117,7 @@ def _bound(host: str, port: int) -> socket.socket:
 
 def _cannot_listen(host: str, port: int, error: OSError) -> SystemFault:
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return SystemFault(
-            "bad_host", f'"{host}" is not an address of this machine.', "Correct KAMLD_HOST."
-        )
+        return SystemFault("bad_host", f'"{host}" is not an address of this machine.', "Correct KAMLD_HOST.")
     code = "no_permission" if error.errno == errno.EACCES else "cannot_listen"
     return SystemFault(code, f"Cannot listen on port {port} of {host}: {error.strerror}.")
 
@@ -159,7 +155,7 @@ class _Supervisor:
                 break
             failures = 0 if time.monotonic() - began > _STEADY_S else failures + 1
             how = _exit_text(status)
-            _log.error("The server ended: %s; it is started again", how)
+            _log.error("The server ended: %s; %s", how, state.RESTARTING)
             self._tell(state="restarting", restarts=self._state.restarts + 1, last_exit=how)
             if failures > 1 and self._stopping.wait(_back_off(failures)):
                 break

@@ -5,6 +5,8 @@ probed or guessed from file names.
 """
 
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 import zstandard
 
@@ -19,17 +21,25 @@ _WORTH_TRYING = 64  # bytes; below, a frame's header costs more than it saves
 _local = threading.local()
 
 
-def encode(data: bytes | memoryview) -> tuple[int, bytes | memoryview]:
-    """(codec, bytes to keep): compressed only where that is smaller."""
-    if len(data) < _WORTH_TRYING:
-        return RAW, data
+def encode(objects: Sequence[bytes | memoryview]) -> list[tuple[int, bytes]]:
+    """(codec, bytes to keep) of each: compressed only where that is smaller.
+
+    Many at once, because other threads run meanwhile, which they could not between small ones.
+    """
+    trying: list[bytes | bytearray | memoryview] = [data for data in objects if len(data) >= _WORTH_TRYING]
+    if not trying:
+        return [(RAW, bytes(data)) for data in objects]
     compressor = getattr(_local, "compressor", None)
     if compressor is None:
         compressor = _local.compressor = zstandard.ZstdCompressor(
             level=_LEVEL, write_content_size=False, write_checksum=False
         )
-    packed = compressor.compress(data)
-    return (ZSTD, packed) if len(packed) < len(data) else (RAW, data)
+    packed = iter(compressor.multi_compress_to_buffer(trying, threads=1))
+    return [_smaller(data, next(packed) if len(data) >= _WORTH_TRYING else data) for data in objects]
+
+
+def _smaller(data: bytes | memoryview, packed: Any) -> tuple[int, bytes]:
+    return (ZSTD, packed.tobytes()) if len(packed) < len(data) else (RAW, bytes(data))
 
 
 def decode(codec: int, stored: memoryview, raw_length: int) -> bytes | memoryview:
@@ -37,9 +47,7 @@ def decode(codec: int, stored: memoryview, raw_length: int) -> bytes | memoryvie
     if codec == RAW and len(stored) == raw_length:
         return stored
     if codec != ZSTD or not 0 <= raw_length <= LARGEST:
-        raise SystemFault(
-            "damaged_object", f"An object has an unknown codec {codec} or a wrong length."
-        )
+        raise SystemFault("damaged_object", f"An object has an unknown codec {codec} or a wrong length.")
     decompressor = getattr(_local, "decompressor", None)
     if decompressor is None:
         decompressor = _local.decompressor = zstandard.ZstdDecompressor()

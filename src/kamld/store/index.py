@@ -28,8 +28,10 @@ FANOUT = 8  # segments of a level that are merged into one
 _LEVEL_0 = 1024  # objects; more belong to level 1, 8 times more to level 2, …
 _MAGIC = b"KMLDIDX1"
 _HEAD = struct.Struct("<8sQII40x")  # magic, objects, packs, replaced segments: 64 bytes
-_COLUMNS = (("prefix", "<u8"), ("raw", "<u8"), ("rest", "V24"), ("pack", "<u4"), ("offset", "<u4"), ("stored", "<u4"),
-            ("codec", "u1"))  # fmt: skip
+_COLUMNS = (
+    ("prefix", "<u8"), ("raw", "<u8"), ("rest", "V24"), ("pack", "<u4"), ("offset", "<u4"),
+    ("stored", "<u4"), ("codec", "u1"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +91,7 @@ class Segment:
             np.searchsorted(prefix, np.uint64(high), "right"),
         )
         rests = self.columns["rest"]
-        return [
-            int(prefix[row]).to_bytes(8, "big") + rests[row].tobytes() for row in range(first, last)
-        ]
+        return [int(prefix[row]).to_bytes(8, "big") + rests[row].tobytes() for row in range(first, last)]
 
 
 def split_ids(ids: NDArray[np.void]) -> tuple[NDArray[np.uint64], NDArray[np.void]]:
@@ -206,9 +206,7 @@ class Index:
     def _find(self, ids: NDArray[np.void]) -> Places:
         total = len(ids)
         pack, offset, stored, raw = (np.zeros(total, np.int64) for _ in range(4))
-        places = Places(
-            np.zeros(total, np.bool_), [], pack, offset, stored, raw, np.zeros(total, np.uint8)
-        )
+        places = Places(np.zeros(total, np.bool_), [], pack, offset, stored, raw, np.zeros(total, np.uint8))
         for segment in self._loaded():
             wanted = np.flatnonzero(~places.found)
             if not len(wanted):
@@ -287,9 +285,7 @@ def _encode(packs: list[bytes], replaces: list[bytes], columns: dict[str, NDArra
     names = list(dict.fromkeys(packs))
     place = {name: position for position, name in enumerate(names)}
     renumber = np.array([place[name] for name in packs], np.uint32)
-    columns = columns | {
-        "pack": renumber[columns["pack"].astype(np.int64)] if packs else columns["pack"]
-    }
+    columns = columns | {"pack": renumber[columns["pack"].astype(np.int64)] if packs else columns["pack"]}
     head = _HEAD.pack(_MAGIC, len(order), len(names), len(replaces))
     body = [columns[name][order].astype(kind, copy=False).tobytes() for name, kind in _COLUMNS]
     encoded = b"".join([head, *replaces, *names, *body])
@@ -304,10 +300,7 @@ def decode(data: memoryview, where: str) -> Segment:
     width = sum(np.dtype(kind).itemsize for _, kind in _COLUMNS)
     if magic != _MAGIC or len(data) != _HEAD.size + 32 * (packs + replaces) + count * width + 32:
         raise _damaged(where)
-    names = [
-        bytes(data[at : at + 32])
-        for at in range(_HEAD.size, _HEAD.size + 32 * (packs + replaces), 32)
-    ]
+    names = [bytes(data[at : at + 32]) for at in range(_HEAD.size, _HEAD.size + 32 * (packs + replaces), 32)]
     at = _HEAD.size + 32 * (packs + replaces)
     columns: dict[str, NDArray[Any]] = {}
     for name, kind in _COLUMNS:

@@ -47,7 +47,8 @@ def decode_footer(data: memoryview, where: str) -> Footer:
     at = 8
     columns: dict[str, NDArray[np.generic]] = {}
     for name, kind, width in (
-        ("raw", "<u8", 1), ("ids", "u1", 32), ("offsets", "<u4", 1), ("stored", "<u4", 1), ("codecs", "u1", 1),
+        ("raw", "<u8", 1), ("ids", "u1", 32), ("offsets", "<u4", 1), ("stored", "<u4", 1),
+        ("codecs", "u1", 1),
     ):  # fmt: skip
         column = np.frombuffer(data, kind, count * width, at)
         columns[name] = column.reshape(count, 32) if width == 32 else column
@@ -82,9 +83,7 @@ class PackBuilder:
     _raw: list[int] = field(default_factory=list)
     _codecs: list[int] = field(default_factory=list)
 
-    def add(
-        self, identifier: bytes, codec: int, stored: bytes | memoryview, raw_length: int
-    ) -> None:
+    def add(self, identifier: bytes, codec: int, stored: bytes | memoryview, raw_length: int) -> None:
         self.ids.append(identifier)
         self._offsets.append(self.size)
         self._stored.append(len(stored))

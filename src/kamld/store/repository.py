@@ -12,7 +12,7 @@ from kamld.blobs import Blobs, Changed, Missing
 from kamld.errors import Conflict, Invalid, SystemFault
 from kamld.records.encoding import decode, encode
 from kamld.records.history import Commit, Dataset, Kind, Move, Ref, RefKind
-from kamld.records.names import MAIN, Name, Reference, check_ref
+from kamld.records.names import Name, Reference, check_ref
 from kamld.store import trees
 from kamld.store.chunking import Chunking
 from kamld.store.commits import ancestry, read_commit, write_commit
@@ -99,9 +99,7 @@ class Repository:
         writer.flush()
         return version
 
-    def land_version(
-        self, dataset: Dataset, branch: str, version: Version, *, author: str
-    ) -> Committed:
+    def land_version(self, dataset: Dataset, branch: str, version: Version, *, author: str) -> Committed:
         landed = self.land(dataset, branch, version.commit_id, author=author)
         return Committed(version.commit_id, version.commit, landed)
 
@@ -116,9 +114,7 @@ class Repository:
     ) -> Version:
         latest = max((self.commit(parent).time for parent in parents), default="")
         time = clock.after(latest) if latest else clock.now()
-        commit = Commit(
-            tree=tree.hex(), time=time, author=author, message=message, parents=parents, **about
-        )
+        commit = Commit(tree=tree.hex(), time=time, author=author, message=message, parents=parents, **about)
         return Version(write_commit(writer, commit), commit)
 
     def land(self, dataset: Dataset, branch: str, commit_id: str, *, author: str) -> Landed:
@@ -154,9 +150,7 @@ class Repository:
                 return Landed("merged" if how == "merged" else "moved", branch, landing, move_made)
             landing, how = commit_id, "moved"
 
-    def set_ref(
-        self, dataset: Dataset, name: str, kind: RefKind, commit_id: str, *, author: str
-    ) -> Move:
+    def set_ref(self, dataset: Dataset, name: str, kind: RefKind, commit_id: str, *, author: str) -> Move:
         """Make a branch or tag, or set an alias, which may be there already.
 
         Raises Invalid (bad_name, reserved_name), Conflict (name_taken, ref_kind).
@@ -174,9 +168,7 @@ class Repository:
             raise Conflict(
                 "name_taken", f"{dataset.name} has a {kind} {name} already.", "Choose another name."
             )
-        return self.refs.move(
-            dataset, name, kind, commit_id, expected=present, author=author, reason=kind
-        )
+        return self.refs.move(dataset, name, kind, commit_id, expected=present, author=author, reason=kind)
 
     def live_refs(self, dataset: Dataset) -> list[Ref]:
         return self.refs.all(dataset)

@@ -39,9 +39,7 @@ class Sealed:
 
     def run(self, run_id: str) -> Run:
         """Raises NotFound (unknown_run)."""
-        return self._get(
-            _run_key(run_id), Run, "unknown_run", f"No run {run_id}.", "kamld runs shows all."
-        )
+        return self._get(_run_key(run_id), Run, "unknown_run", f"No run {run_id}.", "kamld runs shows all.")
 
     def run_by_number(self, project: str, number: int) -> Run:
         """Raises NotFound (unknown_run)."""
@@ -52,10 +50,7 @@ class Sealed:
             raise NotFound("unknown_run", message, "kamld runs shows all.") from None
 
     def numbers(self, project: str) -> list[int]:
-        return [
-            int(listed.key.rsplit("/", 1)[1])
-            for listed in self._blobs.list(f"run-numbers/{project}/")
-        ]
+        return [int(listed.key.rsplit("/", 1)[1]) for listed in self._blobs.list(f"run-numbers/{project}/")]
 
     def run_ids(self) -> list[str]:
         """Ids of all sealed runs, oldest first."""

@@ -62,7 +62,7 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class SplitResult:
     parts: tuple[Part, ...]
-    shared: int  # tables that describe files, whole in every part
+    shared: tuple[bytes, ...]  # paths of tables that describe files, whole in every part
     bytes_added: int  # lists of files and commits; no file's content
 
 
@@ -117,7 +117,8 @@ def split(
         committed = repository.land_version(dataset, MAIN, version, author=author) if version else None
         commit_id = version.commit_id if version else head.commit_id if head else ""
         parts.append(Part(dataset, part, len(chosen), commit_id, committed))
-    return SplitResult(tuple(parts), len(made.shared), writer.bytes_added)
+    shared = tuple(entries.paths[row] for row in made.shared)
+    return SplitResult(tuple(parts), shared, writer.bytes_added)
 
 
 def _write(

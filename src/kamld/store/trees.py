@@ -5,6 +5,7 @@ pages, whatever came before, and versions that differ little share most of their
 the pages that differ.
 """
 
+import itertools
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ def decode_page(data: bytes) -> Entries:
     ids = np.frombuffer(data, np.uint8, 32 * count, at + 8 * count).reshape(count, 32)
     ends = np.frombuffer(data, "<u4", count + 1, at + 40 * count).tolist()
     kinds = np.frombuffer(data, np.uint8, count, at + 44 * count + 4)
-    paths = [data[blob + a : blob + b] for a, b in zip(ends, ends[1:], strict=False)]
+    paths = [data[blob + a : blob + b] for a, b in itertools.pairwise(ends)]
     return Entries(paths, kinds, sizes, ids)
 
 
@@ -175,24 +176,20 @@ class Tree:
         if not path:
             return found
         folder = path + b"/"
-        return found.take(
-            [i for i, p in enumerate(found.paths) if p == path or p.startswith(folder)]
-        )
+        return found.take([i for i, p in enumerate(found.paths) if p == path or p.startswith(folder)])
 
     def _read(self, pages: Sequence[Page]) -> Iterator[Entries]:
-        contents = dict(
-            (position, decode_page(b"".join(pieces)))
+        contents = {
+            position: decode_page(b"".join(pieces))
             for position, pieces in self._objects.read_many([page.id for page in pages])
-        )
+        }
         for position in range(len(pages)):
             yield contents[position]
 
 
 def decode_tree(data: bytes) -> list[Page]:
     """Raises SystemFault (damaged_tree)."""
-    magic, count, _, _ = (
-        _TREE_HEAD.unpack_from(data) if len(data) >= _TREE_HEAD.size else (b"", 0, 0, 0)
-    )
+    magic, count, _, _ = _TREE_HEAD.unpack_from(data) if len(data) >= _TREE_HEAD.size else (b"", 0, 0, 0)
     at = _TREE_HEAD.size
     blob = at + count * 52 + 4
     if magic != _TREE_MAGIC or len(data) < blob:
@@ -252,11 +249,7 @@ def diff(old: Tree | None, new: Tree | None) -> list[Change]:
     if old and new and old.id == new.id:
         return []
     before, after = _unshared(old, new), _unshared(new, old)
-    changed = [
-        path
-        for path in before.keys() | after.keys()
-        if not _equal(before.get(path), after.get(path))
-    ]
+    changed = [path for path in before.keys() | after.keys() if not _equal(before.get(path), after.get(path))]
     return [Change(path, before.get(path), after.get(path)) for path in sorted(changed)]
 
 

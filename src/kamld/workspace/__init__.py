@@ -1,7 +1,7 @@
 """Working folders: what is in them, what changed, committing them, checking versions out."""
 
 from kamld.workspace.binding import Binding, find_binding, read_binding
-from kamld.workspace.checkout import check_out, materialise
+from kamld.workspace.checkout import check_out, export, materialise
 from kamld.workspace.commit import CommitResult, commit_folder
 from kamld.workspace.scan import scan
 from kamld.workspace.snapshot import snapshot
@@ -13,6 +13,7 @@ __all__ = [
     "Status",
     "check_out",
     "commit_folder",
+    "export",
     "find_binding",
     "folder_status",
     "materialise",

@@ -18,6 +18,7 @@ import numpy as np
 from kamld import ids
 from kamld.blobs import filesystem_fault
 from kamld.errors import Conflict, Invalid, KamldError
+from kamld.records.history import Commit
 from kamld.store import Entries, Objects, Progress, Repository
 from kamld.store.refs.revisions import Resolved
 from kamld.store.trees import EXECUTABLE, FOLDER, SYMLINK
@@ -44,6 +45,19 @@ def check_out(
         if whole and resolved.branch:
             _bind(repository, resolved, place, entries, resolved.branch)
     return whole
+
+
+def export(repository: Repository, commit: Commit, target: Path, *, threads: int) -> None:
+    """All of a version, read-only, in a folder that appears whole. Raises as `check_out` does;
+    that somebody else made the same folder meanwhile is no error.
+    """
+    try:
+        with _NewFolder(target) as place:
+            entries = repository.tree(commit).entries()
+            materialise(repository.objects, entries, place, threads=threads, read_only=True)
+    except KamldError:
+        if not target.is_dir():
+            raise
 
 
 def materialise(

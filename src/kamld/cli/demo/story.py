@@ -52,6 +52,7 @@ class Story:
         self._say(f"digits/ has {count:,} handwritten digits in ten folders, and labels.csv.")
         self._kamld("commit", "digits", "-m", "as delivered")
 
+        delivered = contents(digits)
         self._title("Some are cleaned, removed, added: a second version")
         correct_digits(digits)
         self._kamld("status", "digits")
@@ -61,6 +62,10 @@ class Story:
 
         self._title("The first delivery, as it was, byte for byte")
         self._kamld("checkout", "digits@main~1", "before")
+        same = contents(self.folder / "before") == delivered
+        self._say(
+            f"{len(delivered):,} files compared with the delivery: {'all equal' if same else 'NOT EQUAL'}."
+        )
 
         self._title("Train and test, without copying, each file's side fixed for ever")
         self._kamld("split", "digits", "--test", "0.3", "--seed", "7")
@@ -69,7 +74,7 @@ class Story:
         self._title("Training: an ordinary script, on versions of data")
         script = resources.files("kamld.cli.demo").joinpath("train.py").read_text("utf-8")
         (self.folder / "train.py").write_text(script, "utf-8")
-        for strength in ("0.001", "0.1"):
+        for strength in ("0.1", "10"):
             self._kamld(
                 "run", "-i", "digits-train", "-i", "digits-test", "-o", "model:digits-net",
                 "-p", f"C={strength}", "--", "python", "train.py",
@@ -86,11 +91,10 @@ class Story:
         self._kamld("deployments")
 
         self._title("A prediction")
-        self._kamld("predict", "digits-net", "digits/3/0042.png")
-        answer = self._json("predict", "digits-net", "digits/3/0042.png", "--json")
+        answer = self._kamld("predict", "digits-net", "digits/3/0042.png", keep=True)
 
         self._title("What was it made of?")
-        self._kamld("why", answer["prediction_id"])
+        self._kamld("why", answer.split()[-1])
 
         self._title("The end: what was started is stopped")
         self._kamld("stop", "digits-net")
@@ -114,20 +118,23 @@ class Story:
         click.echo(text)
         sys.stdout.flush()  # before a command writes to the same place
 
-    def _kamld(self, *words: str) -> None:
-        self._say(click.style(f"$ kamld {shlex.join(words)}", fg="cyan"))
+    def _kamld(self, *words: str, keep: bool = False) -> str:
+        """Show and run a command; with `keep`, its output comes back too."""
+        shown = f"kamld {' '.join(map(_quoted, words))}"
+        self._say(click.style(f"$ {shown}", fg="cyan"))
         done = subprocess.run(
-            [sys.executable, "-m", "kamld", *words],
-            cwd=self.folder,
-            env=self.environment,
-            check=False,
-        )
+            [sys.executable, "-m", "kamld", *words], cwd=self.folder, env=self.environment,
+            check=False, stdout=subprocess.PIPE if keep else None, text=True,
+        )  # fmt: skip
+        if keep:
+            self._say(done.stdout.rstrip())
         if done.returncode:
             raise SystemFault(
                 "demo_failed",
-                f"kamld {shlex.join(words)} ended with status {done.returncode}.",
+                f"{shown} ended with status {done.returncode}.",
                 f"Everything is still in {self.folder} to look at.",
             )
+        return done.stdout or ""
 
     def _json(self, *words: str) -> Any:
         answer = subprocess.run(
@@ -141,6 +148,21 @@ class Story:
             [sys.executable, "-m", "kamld", *words],
             cwd=self.folder, env=self.environment, check=False, capture_output=True,
         )  # fmt: skip
+
+
+def _quoted(word: str) -> str:
+    """As a person would type it: in double quotes only where a shell needs them."""
+    plain = word.replace("~", "").replace("@", "")
+    return word if shlex.quote(plain) == plain else f'"{word}"'
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file's bytes, apart from kamld's own."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and ".kamld" not in path.parts
+    }
 
 
 def new_story(folder: Path, environment: Mapping[str, str]) -> Story:

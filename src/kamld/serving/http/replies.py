@@ -70,6 +70,4 @@ def status_of(error: BaseException) -> int:
         return HTTPStatus.NOT_FOUND
     if isinstance(error, Conflict):
         return HTTPStatus.CONFLICT
-    return (
-        HTTPStatus.BAD_REQUEST if isinstance(error, Invalid) else HTTPStatus.INTERNAL_SERVER_ERROR
-    )
+    return HTTPStatus.BAD_REQUEST if isinstance(error, Invalid) else HTTPStatus.INTERNAL_SERVER_ERROR

@@ -72,8 +72,6 @@ def _loaded(path: Path) -> dict[str, Array]:
         with loaded:
             return {name: loaded[name] for name in loaded.files}
     except (ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        raise Invalid(
-            "damaged_input", f"{path} is not a NumPy file that can be read: {error}."
-        ) from None
+        raise Invalid("damaged_input", f"{path} is not a NumPy file that can be read: {error}.") from None
     except OSError as error:
         raise SystemFault("unreadable_input", f"Cannot read {path}: {error.strerror}.") from None

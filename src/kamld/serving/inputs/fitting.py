@@ -31,9 +31,7 @@ def _typed(array: Array, spec: TensorSpec, where: str) -> Array:
         if kind not in "OUS" or not all(isinstance(v, str | bytes) for v in array.ravel().tolist()):
             raise _wrong_type(array, spec, where)
         texts = np.empty(array.shape, dtype=object)
-        texts.ravel()[:] = [
-            v.decode() if isinstance(v, bytes) else v for v in array.ravel().tolist()
-        ]
+        texts.ravel()[:] = [v.decode() if isinstance(v, bytes) else v for v in array.ravel().tolist()]
         return texts
     allowed = {"b": "b", "i": "iub", "u": "iub", "f": "fiub"}[wanted.kind]
     whole = kind == "f" and wanted.kind in "iu" and bool((array == np.floor(array)).all())
@@ -56,9 +54,7 @@ def _typed(array: Array, spec: TensorSpec, where: str) -> Array:
 
 def _wrong_type(array: Array, spec: TensorSpec, where: str) -> Invalid:
     names = {"b": "true/false", "i": "whole numbers", "u": "whole numbers", "f": "numbers"}
-    return Invalid(
-        "wrong_type", f"{where} has {names.get(array.dtype.kind, 'text')}.", expected(spec)
-    )
+    return Invalid("wrong_type", f"{where} has {names.get(array.dtype.kind, 'text')}.", expected(spec))
 
 
 def _shaped(array: Array, spec: TensorSpec, where: str) -> Array:

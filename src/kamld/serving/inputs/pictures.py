@@ -36,9 +36,7 @@ def read_picture(path: Path, spec: TensorSpec) -> Array:
         raise Invalid("wrong_type", f"{path} is a picture.", expected(spec))
     layout = _layout(spec.shape, width, height)
     if layout is None:
-        raise Invalid(
-            "wrong_shape", f"{path} is a picture of {width} × {height} pixels.", expected(spec)
-        )
+        raise Invalid("wrong_shape", f"{path} is a picture of {width} × {height} pixels.", expected(spec))
     return fitted(_pixels(picture, layout), spec, str(path))
 
 
@@ -65,9 +63,7 @@ def _planes(shape: tuple[int, ...]) -> _Layout | None:
 
 def _pixels(picture: Any, layout: _Layout) -> Array:
     deep = picture.mode in _DEEP and layout.channels == 1
-    picture = picture.convert(
-        ("F" if picture.mode == "F" else "I") if deep else _MODES[layout.channels]
-    )
+    picture = picture.convert(("F" if picture.mode == "F" else "I") if deep else _MODES[layout.channels])
     height = layout.height if layout.height > 0 else picture.height
     width = layout.width if layout.width > 0 else picture.width
     if picture.size != (width, height):

@@ -37,9 +37,7 @@ def from_json(data: bytes, specs: Sequence[TensorSpec], where: str) -> dict[str,
     return {_only(specs, where).name: fitted(_array(value, where), _only(specs, where), where)}
 
 
-def _by_name(
-    values: Mapping[str, Any], specs: Sequence[TensorSpec], where: str
-) -> dict[str, Array]:
+def _by_name(values: Mapping[str, Any], specs: Sequence[TensorSpec], where: str) -> dict[str, Array]:
     names = [spec.name for spec in specs]
     if set(values) != set(names):
         raise Invalid(
@@ -48,8 +46,7 @@ def _by_name(
             f"The model's inputs are {', '.join(names)}.",
         )
     return {
-        spec.name: fitted(_array(values[spec.name], f"{where}, {spec.name},"), spec, where)
-        for spec in specs
+        spec.name: fitted(_array(values[spec.name], f"{where}, {spec.name},"), spec, where) for spec in specs
     }
 
 

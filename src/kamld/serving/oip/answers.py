@@ -99,9 +99,7 @@ def decode_answer(body: bytes, header_length: str | None) -> Answer:
     try:
         given = msgspec.json.decode(memoryview(body)[:length], type=_GivenAnswer)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise SystemFault(
-            "bad_answer", f"The server's answer is not understood: {error}."
-        ) from None
+        raise SystemFault("bad_answer", f"The server's answer is not understood: {error}.") from None
     rest = memoryview(body)[length:]
     outputs = {}
     for item in given.outputs:

@@ -77,9 +77,7 @@ def decode_request(
         request = _decoder.decode(memoryview(body)[:length])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Invalid("bad_request", f"The request is not an inference request: {error}.") from None
-    tensors = _tensors(
-        request.inputs, memoryview(body)[length:], {spec.name: spec for spec in inputs}
-    )
+    tensors = _tensors(request.inputs, memoryview(body)[length:], {spec.name: spec for spec in inputs})
     wanted, binary = _wanted(request, outputs)
     return InferRequest(request.id, tensors, wanted, binary)
 
@@ -98,17 +96,13 @@ def _header_length(value: str | None, size: int) -> int:
     return int(value)
 
 
-def _tensors(
-    given: list[_Input], rest: memoryview, specs: Mapping[str, TensorSpec]
-) -> dict[str, Array]:
+def _tensors(given: list[_Input], rest: memoryview, specs: Mapping[str, TensorSpec]) -> dict[str, Array]:
     tensors: dict[str, Array] = {}
     for item in given:
         spec = specs.get(item.name)
         if spec is None or item.name in tensors:
             what = "is given twice" if spec else "is not an input of this model"
-            raise Invalid(
-                "unknown_input", f'Input "{item.name}" {what}.', _expected(specs.values())
-            )
+            raise Invalid("unknown_input", f'Input "{item.name}" {what}.', _expected(specs.values()))
         _check(item, spec)
         where = f'Input "{item.name}"'
         size = item.parameters.get("binary_data_size")
@@ -146,9 +140,7 @@ def _check(item: _Input, spec: TensorSpec) -> None:
         )
 
 
-def _check_complete(
-    tensors: Mapping[str, Array], rest: memoryview, specs: Mapping[str, TensorSpec]
-) -> None:
+def _check_complete(tensors: Mapping[str, Array], rest: memoryview, specs: Mapping[str, TensorSpec]) -> None:
     missing = [spec for name, spec in specs.items() if name not in tensors]
     if missing:
         raise Invalid("missing_input", f'Input "{missing[0].name}" is missing.', _expected(missing))
@@ -191,9 +183,7 @@ def _flag(parameters: Mapping[str, Any], name: str, default: bool) -> bool:
     return value
 
 
-def _raw_request(
-    body: bytes, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]
-) -> InferRequest:
+def _raw_request(body: bytes, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> InferRequest:
     """The whole body is the model's only input; its one free dimension follows from the size."""
     if len(inputs) != 1:
         raise Invalid(
@@ -212,9 +202,7 @@ def _raw_request(
         )
     else:
         tensor = from_binary(memoryview(body), spec.datatype, _raw_shape(spec, len(body)), where)
-    return InferRequest(
-        "", {spec.name: tensor}, tuple(outputs), frozenset(output.name for output in outputs)
-    )
+    return InferRequest("", {spec.name: tensor}, tuple(outputs), frozenset(output.name for output in outputs))
 
 
 def _raw_shape(spec: TensorSpec, size: int) -> list[int]:

@@ -109,9 +109,7 @@ def _nested(element: Any, depth: int) -> Any:
     return element
 
 
-def _with_texts(
-    data: msgspec.Raw, datatype: str, where: str, error: msgspec.ValidationError
-) -> Array:
+def _with_texts(data: msgspec.Raw, datatype: str, where: str, error: msgspec.ValidationError) -> Array:
     """Floats some of which are written as texts; `error` is why plain numbers did not do."""
     wrong = _bad_value(where, datatype, error)
     if datatype not in ("FP32", "FP64") or b'"' not in bytes(data):
@@ -181,13 +179,9 @@ def _texts(data: memoryview, count: int, where: str) -> Array:
         try:
             texts.append(str(data[start:position], "utf-8"))
         except UnicodeDecodeError:
-            raise Invalid(
-                "wrong_value", f"{where} has a BYTES element that is not UTF-8."
-            ) from None
+            raise Invalid("wrong_value", f"{where} has a BYTES element that is not UTF-8.") from None
     if len(texts) != count:
-        raise Invalid(
-            "wrong_size", f"{where} has {len(texts)} BYTES elements; its shape holds {count}."
-        )
+        raise Invalid("wrong_size", f"{where} has {len(texts)} BYTES elements; its shape holds {count}.")
     array = np.empty(count, dtype=object)
     array[:] = texts
     return array

@@ -36,9 +36,7 @@ class Objects:
         places = self._find([identifier])
         yield from self._pieces(identifier, places, 0)
 
-    def read_many(
-        self, identifiers: Sequence[bytes]
-    ) -> Iterator[tuple[int, Iterator[bytes | memoryview]]]:
+    def read_many(self, identifiers: Sequence[bytes]) -> Iterator[tuple[int, Iterator[bytes | memoryview]]]:
         """(position in `identifiers`, the object's pieces), in the order in which they lie on disk.
 
         Take an object's pieces before asking for the next one.
@@ -104,9 +102,7 @@ class Objects:
                 try:
                     self._open[name] = self._blobs.view(packs.key(name))
                 except Missing:
-                    raise SystemFault(
-                        "missing_pack", f"The hub has lost {packs.key(name)}."
-                    ) from None
+                    raise SystemFault("missing_pack", f"The hub has lost {packs.key(name)}.") from None
                 if len(self._open) > _PACKS_OPEN:
                     self._open.popitem(last=False)
             self._open.move_to_end(name)

@@ -36,6 +36,4 @@ def decode(recipe: bytes | memoryview, total: int, identifier: bytes) -> list[tu
         if sum(lengths) == total:
             ids = [body[at : at + 32].tobytes() for at in range(0, len(body), _ROW.itemsize)]
             return list(zip(ids, lengths, strict=True))
-    raise SystemFault(
-        "damaged_object", f"The list of chunks of {identifier.hex()[:12]} is damaged."
-    )
+    raise SystemFault("damaged_object", f"The list of chunks of {identifier.hex()[:12]} is damaged.")

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -72,9 +71,7 @@ class Writer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         if self._pool:
             self._pool.shutdown(wait=True, cancel_futures=True)
         if kind is None:
@@ -89,9 +86,7 @@ class Writer:
             self._keep_large(identifier, iter([data]))
         return identifier
 
-    def put_files(
-        self, sources: Iterable[Source], progress: Progress | None = None
-    ) -> Iterator[Written]:
+    def put_files(self, sources: Iterable[Source], progress: Progress | None = None) -> Iterator[Written]:
         """Keep files, many at once; gives each as it is done, in no particular order.
 
         Raises SystemFault (unreadable_file, changing_file).
@@ -152,9 +147,7 @@ class Writer:
             self._add([(identifier, packs.RECIPE, recipe, sum(length for _, length in chunks))])
         return identifier
 
-    def _cut_and_keep(
-        self, windows: Iterator[bytes], *, parallel: bool = True
-    ) -> list[tuple[bytes, int]]:
+    def _cut_and_keep(self, windows: Iterator[bytes], *, parallel: bool = True) -> list[tuple[bytes, int]]:
         """Keep the chunks of a file given in windows; (id, length) of each in order."""
         chunks: list[tuple[bytes, int]] = []
         waiting: list[Future[list[tuple[bytes, int]]]] = []
@@ -186,11 +179,13 @@ class Writer:
         """Keep objects given whole, leaving out those the hub has."""
         known = self._has([identifier for identifier, _ in objects])
         wanted = {i: data for (i, data), has in zip(objects, known, strict=True) if not has}
-        rows = []
-        for identifier, data in wanted.items():
-            codec, stored = encode(data)
-            rows.append((identifier, codec, bytes(stored), len(data)))
-        self._add(rows)
+        stored = encode(list(wanted.values()))
+        self._add(
+            [
+                (identifier, codec, kept, len(data))
+                for (identifier, data), (codec, kept) in zip(wanted.items(), stored, strict=True)
+            ]
+        )
 
     def _has(self, identifiers: list[bytes]) -> list[bool]:
         if not identifiers:

@@ -82,13 +82,13 @@ def conflict_branch(branch: str, commit_id: str) -> str:
     return f"{branch}-conflict-{ids.short(commit_id)}"
 
 
-def move_branch(refs: Refs, dataset: Dataset, branch: str, commit_id: str, head: str | None, author: str, reason: str
+def move_branch(
+    refs: Refs, dataset: Dataset, branch: str, commit_id: str, head: str | None, author: str,
+    reason: str,
 ) -> Move | None:  # fmt: skip
     """The move, or None if the branch was moved by somebody else meanwhile."""
     try:
-        return refs.move(
-            dataset, branch, "branch", commit_id, expected=head, author=author, reason=reason
-        )
+        return refs.move(dataset, branch, "branch", commit_id, expected=head, author=author, reason=reason)
     except (Conflict, NotFound) as error:
         if error.code in ("ref_moved", "unknown_ref"):
             return None

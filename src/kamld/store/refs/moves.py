@@ -64,9 +64,7 @@ class Refs:
                 write_id=write_id, commit=commit, version=version,
             )  # fmt: skip
             try:
-                self._blobs.swap(
-                    key, present, encode(self._extended(dataset, name, kind, ref, move))
-                )
+                self._blobs.swap(key, present, encode(self._extended(dataset, name, kind, ref, move)))
                 return move
             except Changed as now:
                 if now.value and self._has(decode(now.value, Ref, key), move):
@@ -88,9 +86,7 @@ class Refs:
 
     def at(self, dataset: Dataset, name: str, time: str) -> str | None:
         """The commit that the ref named then. None: it named none."""
-        return next(
-            (move.commit for move in self.history(dataset, name) if move.time <= time), None
-        )
+        return next((move.commit for move in self.history(dataset, name) if move.time <= time), None)
 
     def versions(self, dataset: Dataset) -> dict[int, str]:
         """A model's version numbers and their commits, newest first."""
@@ -113,24 +109,21 @@ class Refs:
             return None, None
         return decode(data, Ref, unquote(key)), data
 
-    def _extended(
-        self, dataset: Dataset, name: str, kind: RefKind, ref: Ref | None, move: Move
-    ) -> Ref:
+    def _extended(self, dataset: Dataset, name: str, kind: RefKind, ref: Ref | None, move: Move) -> Ref:
         if ref is None:
             return Ref(name=name, kind=kind, moves=(move,))
         if len(ref.moves) < MOVES_MAX:
             return Ref(name=name, kind=kind, moves=(*ref.moves, move), older=ref.older)
         sealed = encode(SealedMoves(moves=ref.moves, older=ref.older))
-        key = f"log/{dataset.id}/{quote(name, safe='')}/{ref.moves[0].seq:010d}-{blake3(sealed).hexdigest()[:16]}"
+        digest = blake3(sealed).hexdigest()[:16]
+        key = f"log/{dataset.id}/{quote(name, safe='')}/{ref.moves[0].seq:010d}-{digest}"
         batch = self._blobs.batch()
         batch.put(key, [sealed])
         batch.flush()
         return Ref(name=name, kind=kind, moves=(move,), older=key)
 
 
-def _next_version(
-    refs: Refs, dataset: Dataset, name: str, ref: Ref | None, commit: str | None
-) -> int | None:
+def _next_version(refs: Refs, dataset: Dataset, name: str, ref: Ref | None, commit: str | None) -> int | None:
     """The number that a move of a model's main gives: the next one, or the commit's own if it has one."""
     if dataset.kind != "model" or name != MAIN or commit is None:
         return None

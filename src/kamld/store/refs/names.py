@@ -37,9 +37,7 @@ class Names:
         """Raises NotFound (unknown_name), with the nearest name there is."""
         found = self.find(name)
         if found is None:
-            raise NotFound(
-                "unknown_name", f"No dataset or model {name} in this hub.", self._advice(name)
-            )
+            raise NotFound("unknown_name", f"No dataset or model {name} in this hub.", self._advice(name))
         return found
 
     def find(self, name: Name) -> Dataset | None:

@@ -46,17 +46,13 @@ def reserved_version(dataset: Dataset, word: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def _base(
-    objects: Objects, refs: Refs, dataset: Dataset, revision: Revision
-) -> tuple[str, str | None]:
+def _base(objects: Objects, refs: Refs, dataset: Dataset, revision: Revision) -> tuple[str, str | None]:
     word = revision.base
     ref = refs.find(dataset, word)
     if ref and revision.time:
         then = refs.at(dataset, word, revision.time)
         if then is None:
-            first = next(
-                iter(ref.moves if not ref.older else list(refs.history(dataset, word))[::-1])
-            )
+            first = next(iter(ref.moves if not ref.older else list(refs.history(dataset, word))[::-1]))
             raise NotFound(
                 "unknown_revision",
                 f"{dataset.name}@{word} did not exist at {revision.time}.",
@@ -93,12 +89,6 @@ def _by_prefix(objects: Objects, dataset: Dataset, prefix: str) -> str:
 def _unknown(refs: Refs, dataset: Dataset, word: str) -> NotFound:
     there = [ref.name for ref in refs.all(dataset)] + [f"v{n}" for n in refs.versions(dataset)]
     near = get_close_matches(word, there, 1, 0.5)
-    advice = (
-        f'Did you mean "{near[0]}"?'
-        if near
-        else f"There are: {', '.join(there[:8])}."
-        if there
-        else ""
-    )
+    advice = f'Did you mean "{near[0]}"?' if near else f"There are: {', '.join(there[:8])}." if there else ""
     where = f"{dataset.project}/{dataset.name}"
     return NotFound("unknown_revision", f'No branch, tag or commit "{word}" in {where}.', advice)

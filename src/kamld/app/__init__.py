@@ -1,6 +1,9 @@
-"""The composition root: from settings to wired rooms. It constructs and decides nothing."""
+"""The composition root: from settings to wired rooms. It constructs and decides nothing.
 
-import getpass
+What a heavy room needs is wired in a module of its own here, so that a verb loads only the rooms
+that it uses.
+"""
+
 import os
 import shutil
 import subprocess
@@ -46,7 +49,8 @@ class App:
 
     @cached_property
     def author(self) -> str:
-        return self.settings.author or _git_author() or getpass.getuser()
+        login = self.environment.get("LOGNAME") or self.environment.get("USER") or "unknown"
+        return self.settings.author or _git_author(self.environment) or login
 
     def name(self, text: str) -> Name:
         """Raises Invalid."""
@@ -71,9 +75,9 @@ class App:
         return self.open(binding.hub)
 
 
-def _git_author() -> str:
+def _git_author(environment: Mapping[str, str]) -> str:
     """What Git would sign with, or nothing."""
-    git = shutil.which("git")
+    git = shutil.which("git", path=environment.get("PATH"))
     if not git:
         return ""
     answer = subprocess.run(
@@ -81,6 +85,7 @@ def _git_author() -> str:
         capture_output=True,
         text=True,
         check=False,
+        env=dict(environment),
     )
     found = dict(line.split(" ", 1) for line in answer.stdout.splitlines() if " " in line)
     name, email = found.get("user.name", ""), found.get("user.email", "")

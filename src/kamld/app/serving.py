@@ -1,0 +1,82 @@
+"""Serving, wired to a hub: its events, its models' files, its process, its log."""
+
+import sys
+from pathlib import Path
+
+from kamld import ids
+from kamld.app import App
+from kamld.errors import Invalid, NotFound
+from kamld.records.deployment import DeploymentEvent, ServedVersion
+from kamld.serving import launch
+from kamld.serving.client import Client
+from kamld.serving.deployments import wanted
+from kamld.store.refs.revisions import Resolved
+from kamld.workspace import export
+
+
+def serving_folder(app: App) -> Path:
+    return app.local / "serving"
+
+
+def predictions_folder(app: App) -> Path:
+    return serving_folder(app) / "predictions"
+
+
+def events(app: App) -> list[DeploymentEvent]:
+    """All deployment events of the hub, each endpoint's in order."""
+    sealed = app.repository.sealed
+    return [event for endpoint in sealed.endpoints() for event in sealed.history(endpoint)]
+
+
+def process_command(app: App, *words: str) -> list[str]:
+    """How this kamld is started again for this hub, with the settings of now."""
+    return [sys.executable, "-m", "kamld", "--hub", app.settings.hub, "serving-process", *words]
+
+
+def supervisor_command(app: App) -> list[str]:
+    settings = app.settings
+    return process_command(app, "--supervise", "--host", settings.host, "--port", str(settings.port))
+
+
+def served_version(app: App, resolved: Resolved, weight: int = 100) -> ServedVersion:
+    """Raises Invalid (not_a_model)."""
+    of = resolved.dataset
+    if of.kind != "model":
+        raise Invalid(
+            "not_a_model",
+            f"{of.project}/{of.name} is a dataset; only models are deployed.",
+            "Make a model with: kamld run -o model:NAME …, or kamld commit FOLDER --model",
+        )
+    number = app.repository.refs.version_of(of, resolved.commit_id)
+    version = f"v{number}" if number else ids.short(resolved.commit_id)
+    return ServedVersion(
+        project=of.project, name=of.name, version=version, commit=resolved.commit_id, weight=weight
+    )
+
+
+def model_folder(app: App, served: ServedVersion) -> Path:
+    """The files of a model version, checked out once for all processes. Raises SystemFault."""
+    commit = app.repository.commit(served.commit)
+    place = app.local / "models" / commit.tree
+    if not place.is_dir():
+        export(app.repository, commit, place, threads=app.threads)
+    return place
+
+
+def connected(app: App, endpoint: str) -> Client:
+    """A client of the serving process, which is started if an endpoint of that name should serve.
+
+    Raises NotFound (unknown_endpoint), SystemFault.
+    """
+    found = launch.running(serving_folder(app))
+    if found is None:
+        names = [w.name.name for w in wanted(events(app))]
+        if endpoint not in names:
+            raise NotFound(
+                "unknown_endpoint",
+                f'There is no deployment "{endpoint}".',
+                f"There are: {', '.join(names)}." if names else f"Make one: kamld deploy {endpoint}",
+            )
+        launch.reconciled(serving_folder(app), supervisor_command(app))
+        found = launch.ensure_running(serving_folder(app), supervisor_command(app))
+    return launch.client(found)

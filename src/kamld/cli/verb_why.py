@@ -1,0 +1,76 @@
+"""`kamld why`: from anything back to the data it was made of."""
+
+from functools import partial
+
+import click
+
+from kamld import ids
+from kamld.app import App
+from kamld.app import serving as wired
+from kamld.catalog.lineage import why
+from kamld.catalog.nodes import Node
+from kamld.cli import render
+from kamld.cli.context import Door, json_option, pass_door
+from kamld.records.history import Dataset
+from kamld.serving.predictions import find
+
+
+@click.command("why")
+@click.argument("name")
+@json_option
+@pass_door
+def command(door: Door, name: str, as_json: bool) -> None:
+    """Trace anything back to the data it was made of.
+
+    NAME is a dataset, model, version, run, deployment or prediction. A bare word is a dataset or
+    model; say run:41 or endpoint:NAME where it is not plain.
+
+    \b
+    Examples:
+      kamld why digits-net@champion
+      kamld why run:2
+      kamld why endpoint:digits-net
+      kamld why 06g3w6m6t0c2v7q0k1f8e5s9ab      a prediction
+    """
+    app = door.app
+    node = why(
+        app.repository,
+        name,
+        project=app.settings.project,
+        owners=partial(_owners, app),
+        log=partial(find, wired.predictions_folder(app)),
+    )
+    if as_json:
+        render.json_value(node)
+    else:
+        _show(node, app.author, "", "")
+
+
+def _owners(app: App, prefix: str) -> list[tuple[str, Dataset]]:
+    from kamld.app.catalog import owners
+
+    return list(owners(app, prefix))
+
+
+def _show(node: Node, me: str, first: str, rest: str) -> None:
+    """The node and those below it; `first` and `rest` are what stands before its lines."""
+    render.say(first + _line(node, me))
+    for position, child in enumerate(node.children):
+        last = position == len(node.children) - 1
+        _show(child, me, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
+
+
+def _line(node: Node, me: str) -> str:
+    full = node.sort == "prediction"
+    identifier = node.id if full else ids.short(node.id)
+    words = [click.style(node.title, bold=True)]
+    if identifier:
+        words.append(click.style(identifier, fg="yellow"))
+    words.extend(node.about)
+    if node.repeated:
+        words.append("(above)")
+    when = [render.who(node.author, me)] if node.author and not node.repeated else []
+    when += [render.ago(node.time)] if node.time and not node.repeated else []
+    if when:
+        words.append(click.style(", ".join(when), dim=True))
+    return "  ".join(words)

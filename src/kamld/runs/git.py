@@ -1,0 +1,133 @@
+"""Git's view of a folder, where there is Git and the folder is in a checkout. Only asks, never writes.
+
+No program that the repository's own settings name is started, and nothing secret is kept: a
+remote's address loses what is before its host and after its path.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+DIFF_MAX = 10_000_000  # bytes
+_TIMEOUT_S = 20
+_SAFE = ("-c", "core.fsmonitor=false", "-c", "core.quotePath=false")
+_SCP = re.compile(r"(?:[^@/:]*@)?([^@/:]+:(?!//).*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class GitView:
+    """`files`: paths from `top` that Git keeps, and those that it neither keeps nor ignores."""
+
+    top: Path
+    files: list[bytes]
+    loose: frozenset[bytes]  # those of `files` that it does not keep
+    commit: str | None
+    branch: str | None
+    remote: str | None
+    diff: bytes  # against `commit`; empty: none, or there is no commit
+    diff_left_out: bool  # it was larger than DIFF_MAX
+
+
+def git_view(folder: Path, variables: Mapping[str, str]) -> GitView | None:
+    """None: no Git, no checkout here, or one that is not about this folder.
+
+    A checkout that begins in the home folder or at the root keeps settings, not this code; one that
+    ignores the folder does not know it.
+    """
+    git = _Git(folder, variables)
+    top_text = git.line("rev-parse", "--show-toplevel")
+    if not top_text:
+        return None
+    top = Path(top_text)
+    if top == Path("/") or os.path.realpath(top) == os.path.realpath(variables.get("HOME") or "/"):
+        return None
+    git = _Git(top, variables)
+    listed = git.ask("ls-files", "-z", "-t", "--cached", "--others", "--exclude-standard")
+    if listed is None:
+        return None
+    rows = [row for row in listed.split(b"\0") if row]
+    files = list(dict.fromkeys(row[2:] for row in rows))
+    inside = os.fsencode(os.path.relpath(os.path.realpath(folder), os.path.realpath(top))) + b"/"
+    if inside != b"./" and not any(path.startswith(inside) for path in files):
+        return None
+    commit = git.line("rev-parse", "--verify", "--quiet", "HEAD")
+    diff = git.diff() if commit else b""
+    return GitView(
+        top=top,
+        files=files,
+        loose=frozenset(row[2:] for row in rows if row.startswith(b"?")),
+        commit=commit,
+        branch=git.line("symbolic-ref", "--quiet", "--short", "HEAD"),
+        remote=_remote(git),
+        diff=diff if diff is not None else b"",
+        diff_left_out=diff is None,
+    )
+
+
+def without_secrets(address: str) -> str:
+    """A remote's address without user, password, query or fragment."""
+    if "://" in address:
+        try:
+            parts = urlsplit(address)
+            host = parts.hostname or ""
+            port = f":{parts.port}" if parts.port else ""
+        except ValueError:
+            return ""
+        return f"{parts.scheme}://{host}{port}{parts.path}"
+    match = _SCP.fullmatch(address)
+    return match[1] if match and "@" in address.split(":")[0] else address
+
+
+def _remote(git: "_Git") -> str | None:
+    address = git.line("config", "--get", "remote.origin.url")
+    if not address and (names := git.line("remote")):
+        address = git.line("config", "--get", f"remote.{names.splitlines()[0]}.url")
+    return without_secrets(address) or None if address else None
+
+
+class _Git:
+    def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
+        self._program = shutil.which("git", path=variables.get("PATH", ""))
+        self._folder = folder
+        plain = {k: v for k, v in variables.items() if not k.startswith("GIT_")}
+        self._variables = plain | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+
+    def ask(self, *words: str) -> bytes | None:
+        """None: it said no, or there is no Git."""
+        if self._program is None:
+            return None
+        try:
+            done = subprocess.run(
+                [self._program, *_SAFE, *words], cwd=self._folder, env=self._variables,
+                stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT_S, check=False,
+            )  # fmt: skip
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout if done.returncode == 0 else None
+
+    def line(self, *words: str) -> str | None:
+        said = self.ask(*words)
+        return said.decode("utf-8", "replace").strip() or None if said is not None else None
+
+    def diff(self) -> bytes | None:
+        """Of what Git keeps, against its newest commit. None: too large to keep."""
+        if self._program is None:
+            return b""
+        words = [self._program, *_SAFE, "diff", "--no-ext-diff", "--no-textconv", "--binary", "HEAD"]
+        try:
+            with subprocess.Popen(
+                words, cwd=self._folder, env=self._variables, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            ) as process:  # fmt: skip
+                assert process.stdout is not None
+                data = process.stdout.read(DIFF_MAX + 1)
+                if len(data) > DIFF_MAX:
+                    process.kill()
+        except OSError:
+            return b""
+        return data if len(data) <= DIFF_MAX else None
