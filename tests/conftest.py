@@ -71,6 +71,7 @@ def _unprivileged_problem() -> str | None:
 
 
 COMPONENTS: dict[str, Callable[[], str | None]] = {
+    "curl": _program("curl"),
     "git": _program("git"),
     "small disk": _mount_problem,
     "unprivileged": _unprivileged_problem,

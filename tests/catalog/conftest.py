@@ -33,7 +33,8 @@ class Hub:
         """A commit that no ref names."""
         with self.repository.writer() as writer:
             rows = [
-                Entry(path.encode(), FILE, len(data), writer.put(data)) for path, data in sorted(files.items())
+                Entry(path.encode(), FILE, len(data), writer.put(data))
+                for path, data in sorted(files.items())
             ]
             version = self.repository.write_version(
                 writer, entries_of(rows), parents=parents, author=AUTHOR, message=message, **about

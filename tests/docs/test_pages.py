@@ -11,8 +11,15 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
+def _marked(page: Path) -> object:
+    """A page that calls another program in its text needs that component."""
+    text = page.read_text("utf-8")
+    needs = [pytest.mark.needs(program) for program in ("curl", "git") if f"$ {program} " in text]
+    return pytest.param(page, marks=needs, id=str(page.relative_to(ROOT)))
+
+
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", map(_marked, PAGES))
 def test_page(page: Path, tmp_path: Path) -> None:
     try:
         run_page(page, tmp_path / "page")

@@ -1,6 +1,6 @@
 """A hub with runs, for tests; as a program, one run in a process of its own.
 
-    python -m tests.runs.stage HUB FOLDER [-i INPUT] [-o OUTPUT] [-p NAME=VALUE] -- COMMAND
+python -m tests.runs.stage HUB FOLDER [-i INPUT] [-o OUTPUT] [-p NAME=VALUE] -- COMMAND
 """
 
 import argparse
@@ -113,9 +113,7 @@ class Stage:
         return made.committed.commit_id
 
     def commit_again(self, folder: Path) -> None:
-        commit_folder(
-            self.repository, folder, "by hand", name=None, kind="dataset", author=AUTHOR
-        )
+        commit_folder(self.repository, folder, "by hand", name=None, kind="dataset", author=AUTHOR)
 
     def files(self, reference: str) -> dict[str, bytes]:
         """What a version has in it."""
@@ -154,9 +152,7 @@ def main() -> int:
     words = parser.parse_args(own)
     with staged(words.hub, words.folder) as stage:
         try:
-            outcome = stage.run(
-                *command, inputs=words.i, outputs=words.o, params=words.p, told=Aloud()
-            )
+            outcome = stage.run(*command, inputs=words.i, outputs=words.o, params=words.p, told=Aloud())
         except KamldError as error:
             os.write(2, f"{error.code}: {error}\n".encode())
             return error.exit_status

@@ -24,9 +24,7 @@ print("a warning", file=sys.stderr)
 def test_a_run_that_succeeds(stage: Stage) -> None:
     data = stage.commit("digits-train", {"rows.csv": "1\n2\n3\n"})
     told = Told()
-    made = stage.python(
-        TRAIN, inputs=["digits-train"], outputs=["model:net"], params=["C=0.1"], told=told
-    )
+    made = stage.python(TRAIN, inputs=["digits-train"], outputs=["model:net"], params=["C=0.1"], told=told)
     run = stage.repository.sealed.run_by_number("default", 1)
     assert made.run == run
     assert made.exit_status == 0
@@ -34,9 +32,7 @@ def test_a_run_that_succeeds(stage: Stage) -> None:
     assert (run.state, run.exit_status, run.number, run.author) == ("succeeded", 0, 1, AUTHOR)
     assert run.params == {"C": 0.1}
     assert run.command == (sys.executable, "-c", TRAIN)
-    assert [(one.label, one.commit, one.revision) for one in run.inputs] == [
-        ("digits-train", data, "main")
-    ]
+    assert [(one.label, one.commit, one.revision) for one in run.inputs] == [("digits-train", data, "main")]
     assert (stage.text(run.stdout), stage.text(run.stderr)) == (b"trained\n", b"a warning\n")
     assert told.streams == {"stdout": b"trained\n", "stderr": b"a warning\n"}
     assert run.environment
@@ -52,9 +48,7 @@ def test_a_run_that_succeeds(stage: Stage) -> None:
     assert stage.left() == []
     assert stage.live.runs() == []
     [begun] = told.begun_runs
-    assert [(v, how) for _, v, how in begun.inputs] == [
-        ("KAMLD_INPUT_DIGITS_TRAIN", "checked out")
-    ]
+    assert [(v, how) for _, v, how in begun.inputs] == [("KAMLD_INPUT_DIGITS_TRAIN", "checked out")]
 
 
 def test_the_record_is_sealed_before_any_ref_moves(stage: Stage) -> None:
@@ -79,9 +73,7 @@ def test_a_second_run_is_the_next_version(stage: Stage) -> None:
 
 
 def test_a_command_that_fails(stage: Stage) -> None:
-    made = stage.run(
-        "sh", "-c", 'echo so far; echo x > "$KAMLD_OUTPUT_NET/m"; exit 7', outputs=["model:net"]
-    )
+    made = stage.run("sh", "-c", 'echo so far; echo x > "$KAMLD_OUTPUT_NET/m"; exit 7', outputs=["model:net"])
     run = stage.repository.sealed.run(made.run.id)
     assert (made.exit_status, run.state, run.exit_status) == (7, "failed", 7)
     assert run.error == "The command ended with status 7."
@@ -108,9 +100,7 @@ def test_an_output_that_is_missing(stage: Stage) -> None:
 
 
 def test_one_of_two_outputs_missing_keeps_neither(stage: Stage) -> None:
-    made = stage.run(
-        "sh", "-c", 'echo x > "$KAMLD_OUTPUT_NET/m"', outputs=["model:net", "dataset:scores"]
-    )
+    made = stage.run("sh", "-c", 'echo x > "$KAMLD_OUTPUT_NET/m"', outputs=["model:net", "dataset:scores"])
     assert made.run.state == "failed"
     assert stage.repository.names.all() == []
 
@@ -138,9 +128,7 @@ def test_one_of_two_outputs_missing_keeps_neither(stage: Stage) -> None:
         ({"params": ["name=\udcff"]}, "not_text"),
     ],
 )
-def test_what_is_refused_before_anything_runs(
-    stage: Stage, words: dict[str, list[str]], code: str
-) -> None:
+def test_what_is_refused_before_anything_runs(stage: Stage, words: dict[str, list[str]], code: str) -> None:
     stage.commit("digits", {"rows.csv": "1\n"})
     (stage.folder / "a link").symlink_to(stage.folder.parent)
     (stage.folder / "a file").touch()
@@ -179,9 +167,7 @@ def test_a_script_whose_interpreter_is_missing(stage: Stage) -> None:
 
 
 def test_an_output_in_a_folder_of_its_own(stage: Stage) -> None:
-    made = stage.run(
-        "sh", "-c", "mkdir -p out/net/a && echo x > out/net/a/m", outputs=["model:net:out/net"]
-    )
+    made = stage.run("sh", "-c", "mkdir -p out/net/a && echo x > out/net/a/m", outputs=["model:net:out/net"])
     assert made.exit_status == 0
     assert stage.files("net") == {"a/m": b"x\n"}
     assert made.run.code

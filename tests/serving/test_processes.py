@@ -107,7 +107,7 @@ def test_a_killed_supervisor_takes_the_server_with_it_and_the_next_command_start
     server = deployed.client.status().pid
     os.kill(found.pid, signal.SIGKILL)
     eventually(lambda: not is_alive(server))
-    assert launch.running(deployed.serving) is None
+    eventually(lambda: launch.running(deployed.serving) is None)
     deployed.reconciled()
     again = state.read(deployed.serving)
     assert again is not None

@@ -112,4 +112,4 @@ class LiveDatabase:
 def _run(row: dict[str, Any]) -> LiveRun:
     for column in ("command", "params"):
         row[column] = msgspec.json.decode(row[column])
-    return msgspec.convert(row, LiveRun)
+    return msgspec.convert({str(key): value for key, value in row.items()}, LiveRun)

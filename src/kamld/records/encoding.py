@@ -11,7 +11,7 @@ Record = TypeVar("Record", bound=msgspec.Struct)
 
 
 def encode(record: msgspec.Struct) -> bytes:
-    """Numbers that JSON lacks become "nan", "inf" and "-inf". Raises Invalid (not_text, too_large)."""
+    """Numbers that JSON lacks become "nan", "inf" and "-inf". Raises Invalid (not_text)."""
     try:
         data = msgspec.json.encode(record, order="sorted")
         if b"null" in data:  # absent fields are left out: this may be a number that JSON lacks
@@ -20,8 +20,6 @@ def encode(record: msgspec.Struct) -> bytes:
     except UnicodeEncodeError as error:
         shown = error.object.encode("utf-8", "replace").decode()[:60]
         raise Invalid("not_text", f'"{shown}" has bytes that are not UTF-8.', "Write it anew.") from None
-    except OverflowError:
-        raise Invalid("too_large", "A whole number is too large: at most 64 bits are kept.") from None
 
 
 def decode(data: bytes | memoryview, kind: type[Record], where: str) -> Record:

@@ -22,6 +22,7 @@ from kamld.runs.plan import Plan
 
 RUNS = "runs"  # in the state folder: a folder a run
 JOB = "job"  # in a run's folder: the executor's
+_NEW, _GONE = ".new-", ".gone-"  # before the name of a folder that is being made, or removed
 _END_BYTES = 4096
 _ERROR_MAX = 1500  # characters, so that an end always fits its file
 Record = TypeVar("Record", bound=msgspec.Struct)
@@ -56,7 +57,7 @@ class RunFolder:
 
     def write_draft(self, draft: Draft) -> None:
         self._write("draft.json", encode(draft))
-        self._write("end.json", b" " * _END_BYTES)
+        write_in_place(self.path / "end.json", b"", _END_BYTES)
 
     def draft(self) -> Draft | None:
         return self._read("draft.json", Draft)
@@ -69,15 +70,7 @@ class RunFolder:
 
     def write_end(self, end: End) -> None:
         data = encode(msgspec.structs.replace(end, error=end.error[:_ERROR_MAX]))
-        try:
-            file = os.open(self.path / "end.json", os.O_WRONLY)
-            try:
-                os.pwrite(file, data.ljust(_END_BYTES), 0)
-                os.fsync(file)
-            finally:
-                os.close(file)
-        except OSError as error:
-            raise filesystem_fault(error, str(self.path)) from None
+        write_in_place(self.path / "end.json", data, _END_BYTES)
 
     def end(self) -> End | None:
         """None: nobody saw the command end."""
@@ -94,7 +87,10 @@ class RunFolder:
         return None
 
     def remove(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
+        gone = self.path.with_name(_GONE + self.path.name)  # at once, so that nobody finds a half
+        with suppress(OSError):
+            self.path.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
         self.close()
 
     def close(self) -> None:
@@ -125,12 +121,28 @@ class RunFolder:
             return None  # half of it was written when the machine stopped
 
 
+def write_in_place(path: Path, data: bytes, length: int) -> None:
+    """Fill a file of this length, which a disk that is full allows if it was written so before."""
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            os.pwrite(file, data.ljust(length), 0)
+            os.fsync(file)
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise filesystem_fault(error, str(path.parent)) from None
+
+
 def new_folder(state: Path, run_id: str) -> RunFolder:
     """Raises SystemFault."""
-    path = state / RUNS / run_id
+    path, new = state / RUNS / run_id, state / RUNS / f"{_NEW}{run_id}"
     try:
-        path.mkdir(parents=True)
-        return RunFolder(path, _locked(path, wait=True))
+        new.mkdir(parents=True)
+        (new / "lock").touch()
+        lock = _locked(new)
+        new.rename(path)  # whoever finds it finds it held
+        return RunFolder(path, lock)
     except OSError as error:
         raise filesystem_fault(error, str(state)) from None
 
@@ -142,11 +154,15 @@ def abandoned(state: Path) -> Iterator[RunFolder]:
     except FileNotFoundError:
         return
     for path in paths:
+        if path.name.startswith(_GONE):
+            shutil.rmtree(path, ignore_errors=True)
+        if path.name.startswith("."):
+            continue
         try:
-            lock = _locked(path, wait=False)
+            lock = _locked(path)
         except OSError:
             continue  # it runs, or it was removed meanwhile
-        if (path / "lock").exists():
+        if path.exists():
             yield RunFolder(path, lock)
         else:
             os.close(lock)
@@ -155,7 +171,7 @@ def abandoned(state: Path) -> Iterator[RunFolder]:
 def is_running(folder: Path) -> bool:
     """Whether a process of this machine still holds the run of this folder."""
     try:
-        os.close(_locked(folder, wait=False))
+        os.close(_locked(folder))
     except BlockingIOError:
         return True
     except OSError:
@@ -178,10 +194,11 @@ def turn(state: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _locked(path: Path, *, wait: bool) -> int:
-    lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+def _locked(path: Path) -> int:
+    """Raises BlockingIOError if somebody holds it, FileNotFoundError."""
+    lock = os.open(path / "lock", os.O_RDWR | os.O_CLOEXEC)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BaseException:
         os.close(lock)
         raise

@@ -1,11 +1,10 @@
 """Git's view of a folder, where there is Git and the folder is in a checkout. Only asks, never writes.
 
 No program that the repository's own settings name is started, and nothing secret is kept: a
-remote's address loses what is before its host and after its path.
+remote's address loses its password and what is after its path.
 """
 
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -16,7 +15,6 @@ from urllib.parse import urlsplit
 DIFF_MAX = 10_000_000  # bytes
 _TIMEOUT_S = 20
 _SAFE = ("-c", "core.fsmonitor=false", "-c", "core.quotePath=false")
-_SCP = re.compile(r"(?:[^@/:]*@)?([^@/:]+:(?!//).*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +68,18 @@ def git_view(folder: Path, variables: Mapping[str, str]) -> GitView | None:
 
 
 def without_secrets(address: str) -> str:
-    """A remote's address without user, password, query or fragment."""
-    if "://" in address:
-        try:
-            parts = urlsplit(address)
-            host = parts.hostname or ""
-            port = f":{parts.port}" if parts.port else ""
-        except ValueError:
-            return ""
-        return f"{parts.scheme}://{host}{port}{parts.path}"
-    match = _SCP.fullmatch(address)
-    return match[1] if match and "@" in address.split(":")[0] else address
+    """A remote's address without password, query or fragment; a user is left only to SSH."""
+    if "://" not in address:
+        head, slash, rest = address.partition("/")
+        user, at, host = head.rpartition("@")
+        return (head if at and ":" not in user else host) + slash + rest
+    try:
+        parts = urlsplit(address)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return ""
+    user = f"{parts.username}@" if parts.username and "ssh" in parts.scheme else ""
+    return f"{parts.scheme}://{user}{parts.hostname or ''}{port}{parts.path}"
 
 
 def _remote(git: "_Git") -> str | None:

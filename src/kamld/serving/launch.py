@@ -24,9 +24,9 @@ _started: list[subprocess.Popen[bytes]] = []  # polled, so that none stays behin
 def running(folder: Path) -> ServingState | None:
     """The serving process of this folder, or None when there is none."""
     found = state.read(folder)
-    if found is None or found.state not in ("running", "restarting") or not state.is_locked(folder):
+    if found is None or found.state not in ("running", "restarting"):
         return None
-    return found
+    return found if state.lives(found.pid) and state.is_locked(folder) else None
 
 
 def client(found: ServingState) -> Client:

@@ -7,7 +7,6 @@ the supervisor and its server.
 
 import fcntl
 import os
-import tempfile
 from pathlib import Path
 from typing import Literal
 
@@ -49,7 +48,8 @@ def write(folder: Path, state: ServingState) -> None:
     """Atomic. Raises SystemFault."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=_FILE)  # mode 0600
+        temporary = folder / f"{_FILE}.{os.getpid()}"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "wb") as file:
             file.write(msgspec.json.encode(state))
         os.rename(temporary, folder / _FILE)
@@ -79,6 +79,17 @@ def is_locked(folder: Path) -> bool:
         return True
     os.close(held)
     return False
+
+
+def lives(pid: int) -> bool:
+    """Whether there is such a process; one that ended but was not waited for counts as well."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid > 0
 
 
 def _locked(descriptor: int, kind: int) -> int | None:

@@ -65,20 +65,11 @@ def _lock(folder: Path) -> int | None:
     deadline = time.monotonic() + _LOCK_WAIT_S
     while (lock := state.try_lock(folder)) is None:
         other = state.read(folder)
-        if time.monotonic() > deadline or (other and other.state == "running" and _lives(other.pid)):
+        runs = other is not None and other.state == "running" and state.lives(other.pid)
+        if runs or time.monotonic() > deadline:
             return None
         time.sleep(0.05)
     return lock
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return pid > 0
 
 
 def listen(host: str, port: int, last: int = 0) -> socket.socket:

@@ -56,8 +56,8 @@ class Story:
         self._title("Some are cleaned, removed, added: a second version")
         correct_digits(digits)
         self._kamld("status", "digits")
-        self._kamld("diff", "digits")
-        self._kamld("commit", "digits", "-m", "cleaned, 5 illegible ones removed, 8 new")
+        self._kamld("diff", "digits", "-p")
+        self._kamld("commit", "digits", "-m", "cleaned, 3 illegible ones removed, 3 new")
         self._kamld("log", "digits")
 
         self._title("The first delivery, as it was, byte for byte")
@@ -72,8 +72,7 @@ class Story:
 
     def _training(self) -> None:
         self._title("Training: an ordinary script, on versions of data")
-        script = resources.files("kamld.cli.demo").joinpath("train.py").read_text("utf-8")
-        (self.folder / "train.py").write_text(script, "utf-8")
+        (self.folder / "train.py").write_text(train_script(), "utf-8")
         for strength in ("0.1", "10"):
             self._kamld(
                 "run", "-i", "digits-train", "-i", "digits-test", "-o", "model:digits-net",
@@ -148,6 +147,10 @@ class Story:
             [sys.executable, "-m", "kamld", *words],
             cwd=self.folder, env=self.environment, check=False, capture_output=True,
         )  # fmt: skip
+
+
+def train_script() -> str:
+    return resources.files("kamld.cli.demo").joinpath("train.py").read_text("utf-8")
 
 
 def _quoted(word: str) -> str:

@@ -16,17 +16,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
-import numpy as np
 
 from kamld.blobs import filesystem_fault
-from kamld.errors import Invalid, KamldError
+from kamld.errors import KamldError, SystemFault
 from kamld.records.encoding import decode, encode
 from kamld.records.run import Environment
 from kamld.runs import surroundings
-from kamld.runs.draft import JOB, RUNS
+from kamld.runs.draft import JOB, RUNS, write_in_place
 from kamld.runs.executor.environment import Inquiry, nothing_known
+from kamld.runs.executor.outputs import NOTHING, state_of, take_output
 from kamld.runs.executor.process import Process, process_started
 from kamld.runs.executor.trees import Lease, Trees
 from kamld.runs.interface import (
@@ -40,11 +41,10 @@ from kamld.runs.interface import (
     Stream,
 )
 from kamld.runs.metrics import Follower, clean
-from kamld.store import Entries, Progress, Repository, Source, Writer
-from kamld.store.trees import FOLDER
-from kamld.workspace import scan, snapshot
+from kamld.store import Progress, Repository, Source, Writer
 
 _GB = 1_000_000_000
+_KEPT_BYTES = 16 * 1024
 _LOOK_S = 0.25  # how often the metrics are looked at while the command runs
 
 
@@ -55,7 +55,6 @@ class _Kept(msgspec.Struct, kw_only=True):
     process_started: str = ""
     before: dict[str, str] = {}  # label: state of an output's folder when the command started
     after: dict[str, str] = {}  # and when it had ended
-    environment: Environment | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -65,6 +64,7 @@ class _Running:
     leases: list[Lease] = field(default_factory=list)
     process: Process | None = None
     inquiry: Inquiry | None = None
+    environment: Environment | None = None
 
 
 class LocalExecutor:
@@ -74,7 +74,7 @@ class LocalExecutor:
         """`threads`: 0 for one a core, at most 8."""
         threads = threads or min(os.cpu_count() or 1, 8)
         self._state = state
-        self._trees = Trees(repository, state / "trees", size_max=cache_gb * _GB, threads=threads)
+        self.trees = Trees(repository, state / "trees", size_max=cache_gb * _GB, threads=threads)
         self._running: dict[str, _Running] = {}
 
     def submit(self, job: Job, variables: Mapping[str, str], progress: Progress) -> Started:
@@ -82,19 +82,19 @@ class LocalExecutor:
         running = self._running[job.id] = _Running(_Kept())
         inputs = {}
         for label, tree in job.inputs.items():
-            lease = self._trees.lease(tree, place / "inputs" / label, progress)
+            lease = self.trees.lease(tree, place / "inputs" / label, progress)
             running.leases.append(lease)
             inputs[label] = lease
-        self._trees.make_room()
+        self.trees.make_room()
         try:
             facts = self._prepare(job, inputs)
         except OSError as error:
             raise filesystem_fault(error, str(place)) from None
-        running.kept.before = {o.label: _state(self._output(job, o)) for o in job.outputs}
+        running.kept.before = {o.label: state_of(self._output(job, o)) for o in job.outputs}
         notes = tuple(
             f"{output.path} was not empty before the run; what is in it at the end is the output."
             for output in job.outputs
-            if running.kept.before[output.label] != _NOTHING
+            if running.kept.before[output.label] != NOTHING
         )
         inner = {**variables, **facts}
         progress(0, 0)  # the last chance to say no
@@ -119,15 +119,17 @@ class LocalExecutor:
             due = time.monotonic() + _LOOK_S
             if points := follower.read():
                 yield Logged(points)
-            if running.inquiry.done and running.kept.environment is None:
-                running.kept.environment = running.inquiry.answer()
-                self._keep(job, running.kept)
+            if running.inquiry.done and not running.environment:
+                running.environment = running.inquiry.answer()
+                self._answered(job, running.environment)
         while points := follower.read():
             yield Logged(points)
         for output in job.outputs:
             with suppress(KamldError):  # a file that no version can hold: `collect` tells
-                running.kept.after[output.label] = _state(self._output(job, output))
-        running.kept.environment = running.inquiry.answer()
+                running.kept.after[output.label] = state_of(self._output(job, output))
+        if not running.environment:
+            running.environment = running.inquiry.answer()
+            self._answered(job, running.environment)
         running.kept.notes = tuple(running.process.notes)
         self._keep(job, running.kept)
         yield running.process.end()
@@ -160,12 +162,14 @@ class LocalExecutor:
         logs = {name: _put(writer, place / name, progress) for name in ("stdout", "stderr", "points")}
         found = {}
         for output in job.outputs if outputs else ():
-            entries = self._collect(job, output, kept, writer, progress)
+            before, after = kept.before.get(output.label), kept.after.get(output.label)
+            folder = self._output(job, output)
+            entries = take_output(folder, before, after, writer, progress)
             if entries is not None:
                 found[output.label] = entries
         return Collected(
             stdout=logs["stdout"], stderr=logs["stderr"], points=logs["points"],
-            metrics=read.last, environment=kept.environment or nothing_known(),
+            metrics=read.last, environment=self._environment(job),
             outputs=found, notes=(*kept.notes, *read.notes),
         )  # fmt: skip
 
@@ -176,23 +180,6 @@ class LocalExecutor:
         for folder, _, _ in os.walk(self._place(job) / "inputs"):
             os.chmod(folder, 0o700)
         shutil.rmtree(self._place(job), ignore_errors=True)
-
-    def _collect(
-        self, job: Job, output: JobOutput, kept: _Kept, writer: Writer, progress: Progress
-    ) -> Entries | None:
-        """None: the command wrote nothing there."""
-        folder = self._output(job, output)
-        state = _state(folder)
-        if state in (_NOTHING, kept.before.get(output.label)):
-            return None
-        if state != kept.after.get(output.label):
-            raise Invalid(
-                "changed_output",
-                f"{folder} was changed after the run had ended.",
-                "Commit the folder yourself if it is what you want: kamld commit.",
-            )
-        entries = snapshot(folder, writer, progress=progress).entries
-        return entries if any(kind != FOLDER for kind in entries.kinds.tolist()) else None
 
     def _prepare(self, job: Job, inputs: Mapping[str, Lease]) -> dict[str, str]:
         """Make the folders and files that the command finds; the variables that tell of them."""
@@ -233,28 +220,32 @@ class LocalExecutor:
         return Path(job.folder, output.path)
 
     def _keep(self, job: Job, kept: _Kept) -> None:
-        with suppress(OSError):  # on a full disk the run goes on, and its end is told by its folder
-            (self._place(job) / "job.json").write_bytes(encode(kept))
+        with suppress(SystemFault):  # the run goes on; only who closes it later knows less
+            write_in_place(self._place(job) / "job.json", encode(kept), _KEPT_BYTES)
 
     def _kept(self, job: Job) -> _Kept:
         if running := self._running.get(job.id):
             return running.kept
-        path = self._place(job) / "job.json"
-        try:
-            return decode(path.read_bytes(), _Kept, str(path))
-        except (OSError, KamldError):
-            return _Kept()
+        return _read(self._place(job) / "job.json", _Kept) or _Kept()
+
+    def _answered(self, job: Job, environment: Environment | None) -> None:
+        with suppress(OSError):
+            if environment:
+                (self._place(job) / "environment.json").write_bytes(encode(environment))
+
+    def _environment(self, job: Job) -> Environment:
+        found = _read(self._place(job) / "environment.json", Environment)
+        return found or nothing_known()
 
 
-_NOTHING = "0 0 0"
+Record = TypeVar("Record", bound=msgspec.Struct)
 
 
-def _state(folder: Path) -> str:
-    """Files, bytes and newest change of a folder; equal if nothing in it was touched."""
-    found = scan(folder) if folder.is_dir() else None
-    files = found.states[found.kinds != FOLDER] if found else np.zeros((0, 4), np.int64)
-    newest = int(files[:, 1:3].max()) if len(files) else 0
-    return f"{len(files)} {int(files[:, 0].sum())} {newest}"
+def _read(path: Path, kind: type[Record]) -> Record | None:
+    try:
+        return decode(path.read_bytes(), kind, str(path))
+    except (OSError, KamldError):
+        return None  # it is not there, or only half of it
 
 
 def _put(writer: Writer, path: Path, progress: Progress) -> bytes | None:

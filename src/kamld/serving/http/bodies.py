@@ -1,8 +1,6 @@
 """Request bodies, read into memory within two limits: of one request, and of all at once."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 from kamld.errors import Invalid, SystemFault
 
@@ -19,20 +17,24 @@ class Bodies:
         self._limit = limit
         self._held = 0
 
-    @contextmanager
-    def reading(self) -> Iterator[Callable[[dict[bytes, bytes], Any], Any]]:
-        """A reader for one request, whose body counts as held until this ends."""
-        held = _Held(self)
-        try:
-            yield held.read
-        finally:
-            self._held -= held.size
+    def one(self) -> "Body":
+        return Body(self)
 
 
-class _Held:
+class Body:
+    """The body of one request; it counts as held from `read` until the `with` block ends."""
+
+    __slots__ = ("_bodies", "_size")
+
     def __init__(self, bodies: Bodies) -> None:
         self._bodies = bodies
-        self.size = 0
+        self._size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bodies._held -= self._size
 
     async def read(self, headers: dict[bytes, bytes], receive: Any) -> bytes:
         """The whole body.
@@ -60,9 +62,9 @@ class _Held:
         while message.get("more_body"):
             message = await self._message(receive)
             parts.append(message["body"])
-            if self.size > self._bodies._limit:
+            if self._size > self._bodies._limit:
                 await self._discard(receive)
-                raise self._too_large(self.size)
+                raise self._too_large(self._size)
         return b"".join(parts)
 
     async def _message(self, receive: Any) -> Any:
@@ -72,7 +74,7 @@ class _Held:
         size = len(message["body"])
         if self._bodies._held + size > _AT_ONCE * self._bodies._limit:
             raise SystemFault("server_busy", "Too many requests are waiting.", "Try again shortly.")
-        self.size += size
+        self._size += size
         self._bodies._held += size
         return message
 

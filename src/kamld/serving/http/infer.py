@@ -52,9 +52,9 @@ class Inference:
         except KamldError as error:
             return error_reply(error)
         id = ids.new_prediction_id(endpoint.event.key, served.slot)
-        with self._bodies.reading() as read:
+        with self._bodies.one() as incoming:
             try:
-                body = await read(headers, receive)
+                body = await incoming.read(headers, receive)
             except KamldError as error:
                 return self._failed(endpoint, served, id, error, time.perf_counter())
             given = headers.get(_LENGTH_HEADER)

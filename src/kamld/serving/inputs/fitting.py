@@ -74,8 +74,9 @@ def _shaped(array: Array, spec: TensorSpec, where: str) -> Array:
 
 
 def _rows(shape: Sequence[int], row: int) -> int | None:
-    """How many rows of `row` elements an array holds, if its rows do not run into each other."""
-    for cut in range(len(shape) + 1):
+    """How many rows of `row` elements an array holds: all of it is one, or each of its first
+    dimension is. Anything else would make values of one row into rows of their own."""
+    for cut in range(min(len(shape), 1) + 1):
         if math.prod(shape[cut:]) == row:
             return math.prod(shape[:cut])
     return None

@@ -1,0 +1,366 @@
+import math
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from kamld.blobs import FolderBlobs
+from kamld.catalog.compare import compare
+from kamld.catalog.refresh import Refreshed
+from kamld.catalog.search import Catalog
+from kamld.errors import Invalid, SystemFault
+from kamld.records.encoding import encode
+from kamld.records.names import Name
+from kamld.store import open_hub
+from tests.catalog.conftest import AUTHOR, Hub
+from tests.conftest import SmallDisk, Unprivileged
+
+
+def filled(hub: Hub) -> Hub:
+    digits = hub.dataset("digits")
+    hub.commit(digits, {"a": b"1234"}, "as delivered")
+    commit_id = hub.commit(digits, {"a": b"12", "b/c": b"345"}, "corrected")
+    net = hub.dataset("digits-net", "model")
+    hub.commit(net, {"model.onnx": b"1"}, "first")
+    hub.commit(net, {"model.onnx": b"2"}, "second")
+    hub.run(inputs={"digits": commit_id})
+    hub.deploy("digits-net", ("v1", commit_id, 100))
+    return hub
+
+
+# --- datasets
+
+
+def test_datasets_with_their_heads(hub: Hub, catalog: Catalog) -> None:
+    filled(hub)
+    hub.dataset("empty", project="a")
+    leaves = hub.dataset("leaves")
+    hub.commit(leaves, {"a": b"1"}, branch="old")
+    hub.commit(leaves, {"a": b"22"}, "newest", branch="new")
+    hub.repository.set_ref(leaves, "spring", "tag", hub.write({"a": b"333"}), author=AUTHOR)
+    empty, digits, net, other = catalog.datasets()
+    assert (digits.ref, digits.message, digits.commits, digits.versions) == ("main", "corrected", 2, 0)
+    assert (digits.entries, digits.bytes, digits.author) == (2, 5, AUTHOR)
+    assert (net.kind, net.commits, net.versions, net.message) == ("model", 2, 2, "second")
+    assert (empty.project, empty.commits, empty.ref, empty.commit, empty.bytes) == ("a", 0, None, None, 0)
+    assert (other.ref, other.message, other.bytes, other.commits) == ("new", "newest", 2, 3)
+    assert catalog.datasets(kind="model") == [net]
+    assert catalog.datasets(project="a") == [empty]
+    assert catalog.datasets(project="b") == []
+
+
+def test_a_removed_ref_keeps_its_commits_findable(hub: Hub, catalog: Catalog) -> None:
+    digits = hub.dataset("digits")
+    commit_id = hub.commit(digits, {"a": b"1"}, branch="try")
+    assert catalog.owners(commit_id[:7]) == [(commit_id, digits)]
+    hub.repository.refs.move(
+        digits, "try", "branch", None, expected=commit_id, author=AUTHOR, reason="removed"
+    )
+    assert catalog.datasets()[0].ref is None
+    assert catalog.owners(commit_id.upper()) == [(commit_id, digits)]
+    assert catalog.owners("0" * 64) == []
+
+
+# --- runs
+
+
+def test_runs_are_filtered_sorted_and_limited(hub: Hub, catalog: Catalog) -> None:
+    def run(number: int, **about: object) -> str:
+        return hub.run(started=f"2026-03-0{number}T10:00:00.000000Z", **about).id  # type: ignore[arg-type]
+
+    one = run(1, params={"C": 10}, metrics={"accuracy": 0.9})
+    two = run(2, params={"C": 9.5, "note": "ä"}, metrics={"accuracy": 0.95}, name="Try_1", state="failed")
+    three = run(3, params={"C": "auto", "big": 2**63 - 1}, metrics={"accuracy": math.nan})
+    four = run(4, params={}, metrics={}, name="try%2", project="vision")
+
+    def found(**question: object) -> list[str]:
+        return [run.id for run in catalog.runs(**question)]  # type: ignore[arg-type]
+
+    assert found() == [four, three, two, one]
+    assert found(project="default", limit=2) == [three, two]
+    assert found(state="failed") == [two]
+    assert found(name="train.py") == [three, one]
+    assert found(name="TRY*") == [four, two]
+    assert found(name="try_*") == [two]
+    assert found(name="*%*") == [four]
+    assert found(name="rain.py") == []
+    assert found(sort="number", project="default") == [one, two, three]
+    assert found(sort="-metrics.accuracy") == [two, one, four, three]
+    assert found(sort="metrics.accuracy") == [one, two, four, three]
+    assert found(sort="params.C") == [two, one, three, four]
+    for sort in ("", "size", "metrics.", "record", "-"):
+        with pytest.raises(Invalid, match="Runs cannot be sorted"):
+            catalog.runs(sort=sort)
+
+
+def test_runs_are_the_sealed_records(hub: Hub, catalog: Catalog) -> None:
+    run = hub.run(params={"C": 1, "deep": True, "name": "1", "rate": 1.0}, metrics={"loss": math.inf})
+    assert catalog.runs() == [hub.sealed.run(run.id)]
+    assert encode(catalog.runs()[0]) == encode(run)
+
+
+def test_runs_are_compared(hub: Hub) -> None:
+    digits = hub.dataset("digits")
+    first, second = (hub.commit(digits, {"a": b"%d" % n}) for n in range(2))
+    one = hub.run(inputs={"digits": first}, params={"C": 0.1, "seed": 7})
+    two = hub.run(
+        inputs={"digits": second}, params={"C": 0.2, "seed": 7, "deep": True}, metrics={"accuracy": 0.95},
+        code=one.code, environment=None,
+    )  # fmt: skip
+    found = compare(hub.repository, [one, two])
+    different = {(d.section, d.name): d.values for d in found.different}
+    assert different[("params", "C")] == (0.1, 0.2)
+    assert different[("params", "deep")] == (None, True)
+    assert different[("metrics", "accuracy")] == (0.934, 0.95)
+    assert different[("inputs", "digits")] == (f"default/digits@{first}", f"default/digits@{second}")
+    assert different[("environment", "numpy")] == ("2.4.6", None)
+    assert {d.name for d in found.same} == {"seed", "command", "tree"}
+    assert found.files == ()
+    edited = hub.code({"train.py": b"print()", "new.py": b""})
+    assert one.code
+    code = type(one.code)(folder="/somewhere", tree=edited)
+    assert compare(hub.repository, [one, two, hub.run(code=code)]).files == ("new.py", "train.py")
+
+
+# --- refreshing
+
+
+def test_only_what_is_new_is_derived(hub: Hub, catalog: Catalog) -> None:
+    filled(hub)
+    assert catalog.refresh() == Refreshed(moves=4, commits=4, runs=1, events=1)
+    assert catalog.refresh() == Refreshed()
+    hub.commit(hub.dataset("digits"), {"a": b"9"})
+    hub.deploy("digits-net", action="stop")
+    assert catalog.refresh() == Refreshed(moves=1, commits=1, events=1)
+    told: list[int] = []
+    assert catalog.rebuild(told.append) == Refreshed(moves=5, commits=5, runs=1, events=2)
+    assert sum(told) == 8
+
+
+def test_long_logs_of_moves_are_read_to_their_beginning(hub: Hub, catalog: Catalog) -> None:
+    digits = hub.dataset("digits")
+    commits = [hub.write({"a": b"1"}), hub.write({"a": b"2"})]
+    before = None
+    for number in range(150):
+        to = commits[number % 2]
+        hub.repository.refs.move(digits, "x", "alias", to, expected=before, author=AUTHOR, reason="x")
+        before = to
+        if number == 3:
+            assert catalog.refresh().moves == 4
+    assert catalog.refresh() == Refreshed(moves=146)
+    assert [row[2] for row in catalog.dump()["moves"]] == list(range(1, 151))
+
+
+def test_a_hub_restored_from_a_copy_is_derived_anew(hub: Hub, tmp_path: Path) -> None:
+    filled(hub)
+    subprocess.run(["cp", "-r", hub.folder, tmp_path / "copy"], check=True)
+    digits = hub.dataset("digits")
+    hub.commit(digits, {"a": b"lost"})
+    with hub.catalog() as catalog:
+        catalog.refresh()
+    subprocess.run(["cp", "-r", hub.folder / "local", tmp_path / "copy"], check=True)
+    copy = Hub(tmp_path / "copy")
+    with copy.catalog() as catalog, copy.catalog("fresh.sqlite") as fresh:
+        assert catalog.refresh().anew
+        assert catalog.dump() == fresh.dump()
+        (copy.folder / "refs" / digits.id / "main").unlink()
+        copy.commit(digits, {"a": b"other"})
+        assert catalog.refresh().anew
+
+
+def test_the_catalog_of_another_hub_is_not_believed(hub: Hub, tmp_path: Path) -> None:
+    with filled(hub).catalog() as catalog:
+        catalog.refresh()
+    other = open_hub(FolderBlobs(tmp_path / "other"))
+    with Catalog(hub.folder / "local" / "catalog.sqlite", other) as catalog:
+        assert catalog.datasets() == []
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from kamld.blobs import FolderBlobs
+from kamld.catalog.search import Catalog
+from kamld.store import open_hub
+folder = Path(sys.argv[1])
+for _ in range(int(sys.argv[2])):
+    with Catalog(folder / "local" / "catalog.sqlite", open_hub(FolderBlobs(folder))) as catalog:
+        assert not catalog.refresh().anew
+        catalog.datasets()
+"""
+
+
+def test_processes_that_refresh_at_once(hub: Hub) -> None:
+    filled(hub)
+    command = [sys.executable, "-c", CHILD, hub.folder, "15"]
+    children = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    for number in range(20):
+        hub.commit(hub.dataset("digits"), {"a": b"%d" % number})
+        hub.run()
+    for child in children:
+        assert child.communicate()[1] == ""
+        assert child.returncode == 0
+    with hub.catalog() as catalog, hub.catalog("fresh.sqlite") as fresh:
+        assert catalog.dump() == fresh.dump()
+
+
+# --- damage
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(b"not a database, " * 1000)
+
+
+def garbage_inside(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[4096:] = b"\xa5" * (len(data) - 4096)
+    path.write_bytes(data)
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def removed(path: Path) -> None:
+    path.unlink()
+
+
+def sql(statement: str) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.executescript(statement)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        garbage,
+        garbage_inside,
+        cut_short,
+        emptied,
+        removed,
+        pytest.param(sql("drop table run_params"), id="table gone"),
+        pytest.param(sql("alter table moves drop column reason"), id="column gone"),
+        pytest.param(sql("delete from refs; delete from runs"), id="rows gone"),
+        pytest.param(sql("update runs set record = '{'"), id="record cut"),
+        pytest.param(sql("update about set value = '0' where key = 'schema'"), id="older schema"),
+        pytest.param(
+            sql("drop table about; create table about (x); create table other (y references runs (id))"),
+            id="strange schema",
+        ),
+    ],
+)
+def test_a_damaged_catalog_is_made_anew_in_silence(hub: Hub, damage: Callable[[Path], None]) -> None:
+    filled(hub)
+    with hub.catalog() as catalog:
+        before = (catalog.dump(), catalog.datasets(), catalog.runs())
+    damage(hub.folder / "local" / "catalog.sqlite")
+    hub.dataset("later")
+    with hub.catalog() as catalog:
+        assert len(catalog.runs()) == 1
+        assert [d.name for d in catalog.datasets()] == ["digits", "digits-net", "later"]
+    hub.repository.blobs.delete("names/default/later.json")
+    with hub.catalog() as catalog:
+        assert (catalog.dump(), catalog.datasets(), catalog.runs()) == before
+
+
+def test_damage_while_it_is_open(hub: Hub, catalog: Catalog) -> None:
+    filled(hub)
+    catalog.refresh()
+    path = hub.folder / "local" / "catalog.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("drop table run_metrics")
+    assert len(catalog.runs(sort="metrics.accuracy")) == 1
+
+
+def test_a_lost_commit_is_told_and_leaves_the_catalog_as_it_was(hub: Hub, catalog: Catalog) -> None:
+    filled(hub)
+    catalog.refresh()
+    hub.repository.refs.move(
+        hub.dataset("digits"), "x", "tag", "0" * 64, expected=None, author=AUTHOR, reason="x"
+    )
+    with pytest.raises(SystemFault, match="lost the object 000000000000"):
+        catalog.refresh()
+
+
+# --- the machine
+
+
+def test_the_files_are_private(hub: Hub, catalog: Catalog) -> None:
+    filled(hub)
+    catalog.refresh()
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (hub.folder / "local").iterdir()}
+    assert set(modes.values()) == {0o600}
+    assert {"catalog.sqlite", "catalog.sqlite-wal"} <= set(modes)
+
+
+def test_a_folder_without_permission(hub: Hub, unprivileged: Unprivileged) -> None:
+    local = hub.folder / "local"
+    local.mkdir(mode=0o500)
+    with unprivileged.here(), pytest.raises(SystemFault) as caught, hub.catalog() as catalog:
+        catalog.refresh()
+    assert caught.value.code == "no_permission"
+
+
+def test_a_catalog_that_may_not_be_written(hub: Hub, unprivileged: Unprivileged) -> None:
+    with filled(hub).catalog() as catalog:
+        catalog.refresh()
+    (hub.folder / "local" / "catalog.sqlite").chmod(0o400)
+    hub.run()
+    with unprivileged.here(), pytest.raises(SystemFault) as caught, hub.catalog() as catalog:
+        catalog.refresh()
+    assert caught.value.code == "no_permission"
+
+
+FILL_DISK = """
+import sys
+from pathlib import Path
+from kamld.blobs import FolderBlobs
+from kamld.catalog.search import Catalog
+from kamld.errors import SystemFault
+from kamld.store import open_hub
+hub, disk = Path(sys.argv[1]), Path(sys.argv[2])
+with Catalog(disk / "catalog.sqlite", open_hub(FolderBlobs(hub))) as catalog:
+    print(catalog.refresh().runs)
+    with open(disk / "rest", "wb") as rest:
+        try:
+            while True:
+                rest.write(bytes(4096))
+                rest.flush()
+        except OSError:
+            pass
+    try:
+        catalog.rebuild()
+    except SystemFault as error:
+        print(error.code)
+    (disk / "rest").unlink(missing_ok=True)
+    print(len(catalog.runs()))
+"""
+
+
+def test_a_full_disk(hub: Hub, small_disk: SmallDisk) -> None:
+    packages = {f"package-{n}": "1.0" for n in range(2000)}
+    for _ in range(20):
+        run = hub.run(params={"text": "x" * 2000})
+        assert run.environment
+        hub.sealed.seal_run(run)
+    assert packages
+    done = small_disk.run(sys.executable, "-c", FILL_DISK, hub.folder, small_disk.path)
+    assert done.stderr == ""
+    assert done.stdout.split() == ["20", "no_space", "20"]
+
+
+def test_names_are_kept_as_they_are(hub: Hub, catalog: Catalog) -> None:
+    for name in ("x--y", "Größe".replace("ö", "o").replace("ß", "s"), "A.b_c"):
+        hub.repository.create(Name("p", name), "dataset")
+    assert {d.name for d in catalog.datasets()} == {"x--y", "Grose", "A.b_c"}

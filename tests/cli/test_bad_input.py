@@ -1,0 +1,212 @@
+"""What cannot be done is answered: what was wrong, what to do, a code, the right status."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from kamld.blobs import FolderBlobs
+from kamld.store import open_hub
+from kamld.store.commits import write_commit
+
+from tests.cli.conftest import Kamld, process
+from tests.conftest import SmallDisk, Unprivileged
+
+
+def refused(kamld: Kamld, words: str, code: str, *said: str, status: int = 1) -> None:
+    answer = kamld(words, status=status)
+    assert f"({code})" in answer.err
+    for part in said:
+        assert part in answer.err
+    as_json = kamld(
+        f"{words} --json" if " -- " not in words else words.replace(" -- ", " --json -- "), status
+    )
+    assert as_json.json["error"]["code"] == code
+
+
+def test_revisions_that_are_none(kamld: Kamld, digits: Path) -> None:
+    kamld("commit digits -m one")
+    refused(kamld, "checkout digits@mian x", "unknown_revision", 'Did you mean "main"?')
+    refused(kamld, "log digits@main~3", "unknown_revision", "the first commit is 0 before")
+    refused(kamld, "log digits@feed", "unknown_revision", 'begins with "feed"')
+    refused(kamld, "log 'digits@main@{2001-01-01}'", "unknown_revision", "did not exist")
+    refused(kamld, "log 'digits@{yesterday-ish}'", "bad_time", "not a date")
+    refused(kamld, "log digits@a@b", "bad_revision")
+    refused(kamld, "ls digits:nowhere", "unknown_path")
+    assert not Path("x").exists()
+
+
+def test_a_beginning_that_two_commits_share(kamld: Kamld, digits: Path, hub: Path) -> None:
+    first = kamld("commit digits -m one --json").json
+    repository = open_hub(FolderBlobs(hub))
+    commit = repository.commit(first["id"])
+    seen: dict[str, str] = {}
+    with repository.writer() as writer:
+        for number in range(3000):  # 4 hex digits: about 70 pairs of 3000 begin alike
+            other = write_commit(writer, structs.replace(commit, message=str(number)))
+            if other[:4] in seen:
+                break
+            seen[other[:4]] = other
+    refused(kamld, f"log digits@{other[:4]}", "ambiguous_revision", other[:12], seen[other[:4]][:12])
+
+
+@pytest.mark.parametrize("name", ["../digits", "a/b/c", "a..b", ".hidden", "-", "a b", "x" * 101])
+def test_names_that_are_none(kamld: Kamld, digits: Path, name: str) -> None:
+    refused(kamld, f"commit digits -m one --name '{name}'", "bad_name")
+    refused(kamld, f"checkout '{name}' out", "bad_name")
+    assert not (digits / ".kamld").exists()
+
+
+def test_a_folder_that_is_no_dataset(kamld: Kamld, here: Path) -> None:
+    refused(kamld, "status", "not_bound", "kamld commit FOLDER makes")
+    refused(kamld, "commit nowhere -m one", "no_such_folder")
+    refused(kamld, "log nothing", "unknown_name")
+
+
+def test_usage(kamld: Kamld) -> None:
+    assert "Missing option" in kamld("commit x", status=2).err
+    assert "No such option" in kamld("log --wrong x", status=2).err
+
+
+def test_runs_that_fail_keep_their_record(kamld: Kamld, digits: Path) -> None:
+    kamld("commit digits -m one")
+    refused(kamld, "run -i nothing -- true", "unknown_name")
+    assert kamld("runs --json").json == []
+    failed = kamld("run -i digits -o dataset:out -- sh -c 'echo partly; exit 7'", status=7)
+    assert "(command_failed)" in failed.err
+    assert "partly" in failed.out
+    missing = kamld("run -i digits -o dataset:out -- true", status=1)
+    assert "(output_missing)" in missing.err
+    assert kamld("run -- no-such-program", status=127).err
+    states = [run["state"] for run in kamld("runs --json").json]
+    assert states == ["failed"] * 3
+    refused(kamld, "log out", "unknown_name")
+
+
+def test_models_that_cannot_be_served(kamld: Kamld, digits: Path, here: Path, hub: Path) -> None:
+    kamld("commit digits -m one")
+    refused(kamld, "deploy digits", "not_a_model", "--model")
+    (here / "net").mkdir()
+    (here / "net/model.pkl").write_bytes(b"pickled")
+    kamld("commit net --model -m one")
+    refused(kamld, "deploy net", "no_servable_model", "model.pkl", "ONNX")
+    (here / "net/model.onnx").write_bytes(b"no model")
+    kamld("commit net -m two")
+    said = kamld("deploy net", status=1)
+    assert "net v2" in said.err
+    assert kamld("deployments --json").json == []
+    assert not (hub / "events").exists()
+
+
+def test_a_busy_port(kamld: Kamld, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("KAMLD_PORT", str(taken.getsockname()[1]))
+        said = kamld("deploy double", status=3)
+        assert "(port_in_use)" in said.err
+        assert kamld("deployments --json").json == []
+
+
+def test_predictions_that_cannot_be_made(kamld: Kamld, model: str, here: Path) -> None:
+    refused(kamld, "predict double row.json", "unknown_endpoint", "kamld deploy double")
+    kamld("deploy double")
+    refused(kamld, "predict double nowhere.json", "no_such_file")
+    (here / "wide.json").write_text("[[1, 2, 3]]")
+    said = kamld("predict double wide.json", status=1).err
+    assert "[-1,1]" in said
+    refused(kamld, "why 00000000000000000000000000", "unknown_event")
+
+
+@pytest.mark.needs("unprivileged")
+def test_a_folder_without_permission(here: Path, digits: Path, hub: Path, unprivileged: Unprivileged) -> None:
+    (digits / "0/b.txt").chmod(0)
+    command = unprivileged.command(sys.executable, "-m", "kamld", "commit", "digits", "-m", "one")
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said.returncode == 3
+    assert "(unreadable_file)" in said.stderr
+    assert "0/b.txt" in said.stderr
+    assert not (digits / ".kamld").exists()
+    assert not (hub / "names").exists()
+    (digits / "0/b.txt").chmod(0o644)
+    hub.chmod(0o500)
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    hub.chmod(0o700)
+    assert said.returncode == 3
+    assert "(no_permission)" in said.stderr
+
+
+@pytest.mark.needs("small disk")
+def test_a_full_disk(
+    here: Path, digits: Path, small_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAMLD_HUB", str(small_disk.path / "hub"))
+    kamld = (sys.executable, "-m", "kamld")
+    assert small_disk.run(*kamld, "commit", "digits", "-m", "small").returncode == 0
+    (digits / "large").write_bytes(os.urandom(20_000_000))
+    said = small_disk.run(*kamld, "commit", "digits", "-m", "large")
+    assert said.returncode == 3
+    assert "(no_space)" in said.stderr
+    assert "The disk is full" in said.stderr
+    assert small_disk.run("ls", small_disk.path / "hub/tmp").stdout == ""
+    (digits / "large").unlink()
+    (digits / "little").write_text("fits")
+    again = small_disk.run(*kamld, "commit", "digits", "-m", "little")
+    assert again.returncode == 0, again.stderr
+    assert small_disk.run(*kamld, "log", "digits").stdout.count("\n") == 2
+
+
+def test_two_commits_at_the_same_moment(kamld: Kamld, digits: Path, here: Path) -> None:
+    kamld("commit digits -m one")
+    people = [f"person{number}" for number in range(6)]
+    for person in people:
+        kamld(f"checkout digits {person}")
+        (here / person / person).write_text(person)
+        (here / person / "labels.csv").write_text(person)  # all change this one
+    commits = [process(f"commit {person} -m {person}") for person in people]
+    for commit in commits:
+        out, err = commit.communicate(timeout=60)
+        assert commit.returncode == 0, out + err
+    branches = [ref["name"] for ref in kamld("branch digits --json").json]
+    kept = {entry["path"] for branch in branches for entry in kamld(f"ls digits@{branch} --json").json}
+    assert set(people) <= kept
+    assert len(branches) == len(people)  # main, and one for each whose labels.csv clashed
+
+
+def test_killed_while_committing(kamld: Kamld, digits: Path, hub: Path) -> None:
+    kamld("commit digits -m first")
+    for attempt in range(12):
+        (digits / "large").write_bytes(os.urandom(3_000_000))
+        before = kamld("log digits --json").json
+        commit = process(f"commit digits -m attempt{attempt}")
+        time.sleep(0.15 + 0.03 * attempt)
+        commit.send_signal(signal.SIGKILL)
+        commit.communicate()
+        after = kamld("log digits --json").json
+        assert after[-len(before) :] == before
+        assert len(after) - len(before) in (0, 1)
+        shutil.rmtree("check", ignore_errors=True)
+        kamld("checkout digits@main~0 check")
+    (digits / "small").write_text("x")
+    assert kamld("commit digits -m last --json").json["changed"]
+    kamld("checkout digits final")
+    assert (Path("final") / "large").read_bytes() == (digits / "large").read_bytes()
+    assert (Path("final") / "small").read_text() == "x"
+
+
+def test_settings_that_are_wrong(kamld: Kamld, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAMLD_THREADS", "many")
+    refused(kamld, "hub", "bad_settings", "KAMLD_THREADS=many")
+    monkeypatch.delenv("KAMLD_THREADS")
+    (here / "kamld.toml").write_text("hubb = 1\n")
+    refused(kamld, "hub", "bad_settings", 'unknown setting "hubb"')
+    (here / "kamld.toml").write_text("port = 'x'\n")
+    refused(kamld, "hub", "bad_settings", "a whole number")
+    (here / "kamld.toml").write_text("port = = 1\n")
+    refused(kamld, "hub", "bad_settings", "not valid TOML")
