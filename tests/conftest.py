@@ -33,7 +33,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     """An empty home; no setting of kamld, of Git or of the terminal comes in from outside."""
     folder = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
-        if name.startswith(("KAMLD_", "GIT_", "XDG_")):
+        if name.startswith(("KAMLD_", "GIT_", "XDG_", "ORT_")) or name == "CI":
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setenv("COLUMNS", "100")

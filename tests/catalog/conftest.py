@@ -81,12 +81,12 @@ class Hub:
             state=state, command=("python", "train.py"), author=AUTHOR, started=started,
             ended="2026-03-02T10:05:00.000000Z",
             inputs=tuple(
-                RunInput(label=label, project=project, name=label, kind="dataset", revision="main", commit=commit)
-                for label, commit in (inputs or {}).items()
+                RunInput(label=n, project=project, name=n, kind="dataset", revision="main", commit=commit)
+                for n, commit in (inputs or {}).items()
             ),
             outputs=tuple(
-                RunOutput(label=label, project=project, name=label, kind="model", commit=commit, version=1)
-                for label, commit in (outputs or {}).items()
+                RunOutput(label=n, project=project, name=n, kind="model", commit=commit, version=1)
+                for n, commit in (outputs or {}).items()
             ),
             **{**given, **about},
         )  # fmt: skip

@@ -14,7 +14,6 @@ from kamld.catalog.refresh import Refreshed
 from kamld.catalog.search import Catalog
 from kamld.errors import Invalid, SystemFault
 from kamld.records.encoding import encode
-from kamld.records.names import Name
 from kamld.store import open_hub
 from tests.catalog.conftest import AUTHOR, Hub
 from tests.conftest import SmallDisk, Unprivileged
@@ -324,6 +323,7 @@ def test_a_catalog_that_may_not_be_written(hub: Hub, unprivileged: Unprivileged)
 
 FILL_DISK = """
 import sys
+from contextlib import suppress
 from pathlib import Path
 from kamld.blobs import FolderBlobs
 from kamld.catalog.search import Catalog
@@ -332,13 +332,9 @@ from kamld.store import open_hub
 hub, disk = Path(sys.argv[1]), Path(sys.argv[2])
 with Catalog(disk / "catalog.sqlite", open_hub(FolderBlobs(hub))) as catalog:
     print(catalog.refresh().runs)
-    with open(disk / "rest", "wb") as rest:
-        try:
-            while True:
-                rest.write(bytes(4096))
-                rest.flush()
-        except OSError:
-            pass
+    with open(disk / "rest", "wb", buffering=0) as rest, suppress(OSError):
+        while True:
+            rest.write(bytes(4096))
     try:
         catalog.rebuild()
     except SystemFault as error:
@@ -349,18 +345,8 @@ with Catalog(disk / "catalog.sqlite", open_hub(FolderBlobs(hub))) as catalog:
 
 
 def test_a_full_disk(hub: Hub, small_disk: SmallDisk) -> None:
-    packages = {f"package-{n}": "1.0" for n in range(2000)}
     for _ in range(20):
-        run = hub.run(params={"text": "x" * 2000})
-        assert run.environment
-        hub.sealed.seal_run(run)
-    assert packages
+        hub.run(params={"text": "x" * 2000})
     done = small_disk.run(sys.executable, "-c", FILL_DISK, hub.folder, small_disk.path)
     assert done.stderr == ""
     assert done.stdout.split() == ["20", "no_space", "20"]
-
-
-def test_names_are_kept_as_they_are(hub: Hub, catalog: Catalog) -> None:
-    for name in ("x--y", "Größe".replace("ö", "o").replace("ß", "s"), "A.b_c"):
-        hub.repository.create(Name("p", name), "dataset")
-    assert {d.name for d in catalog.datasets()} == {"x--y", "Grose", "A.b_c"}

@@ -121,7 +121,7 @@ def test_predictions_that_cannot_be_made(kamld: Kamld, model: str, here: Path) -
     (here / "wide.json").write_text("[[1, 2, 3]]")
     said = kamld("predict double wide.json", status=1).err
     assert "[-1,1]" in said
-    refused(kamld, "why 00000000000000000000000000", "unknown_event")
+    refused(kamld, "why 00000000000000000000000000", "unknown_name")
 
 
 @pytest.mark.needs("unprivileged")

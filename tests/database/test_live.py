@@ -42,7 +42,9 @@ def test_a_run_is_there_until_it_is_removed(live: LiveDatabase, path: Path) -> N
     with LiveDatabase(path) as again:
         assert again.run(RUN.id) == RUN
         params = again.runs()[0].params
-    assert [type(value) for value in params.values()] == [float, int, bool, str]
+    assert {name: type(value) for name, value in params.items()} == {
+        "C": float, "n": int, "deep": bool, "text": str
+    }  # fmt: skip
     assert live.remove_run(RUN.id)
     assert not live.remove_run(RUN.id)
     assert live.run(RUN.id) is None

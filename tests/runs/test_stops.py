@@ -15,7 +15,7 @@ import pytest
 from kamld.runs.draft import is_running
 from kamld.runs.executor import process
 from tests.conftest import SmallDisk
-from tests.runs.stage import ROOT, Stage, staged
+from tests.runs.stage import ROOT, Stage, Told, staged
 
 POLITE = """
 import os, pathlib, sys, time
@@ -99,6 +99,22 @@ def test_a_request_that_is_not_heard_becomes_a_stronger_one(
         signal.signal(interrupted, before)
     assert (made.run.state, made.run.exit_status) == ("cancelled", -signal.SIGKILL)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("method", ["begun", "wrote"])
+def test_an_audience_that_is_gone_ends_the_command(stage: Stage, method: str) -> None:
+    def gone(*_: object) -> None:
+        raise BrokenPipeError
+
+    told = Told()
+    setattr(told, method, gone)
+    with pytest.raises(BrokenPipeError):
+        stage.run("sh", "-c", "echo ready; exec sleep 60", told=told)
+    run = stage.repository.sealed.run_by_number("default", 1)
+    assert (run.state, run.exit_status) == ("cancelled", -signal.SIGKILL)
+    assert "BrokenPipeError" in run.error
+    assert stage.left() == []
+    assert stage.live.runs() == []
 
 
 def test_stopped_before_the_command_begins(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

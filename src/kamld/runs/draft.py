@@ -24,7 +24,7 @@ RUNS = "runs"  # in the state folder: a folder a run
 JOB = "job"  # in a run's folder: the executor's
 _NEW, _GONE = ".new-", ".gone-"  # before the name of a folder that is being made, or removed
 _END_BYTES = 4096
-_ERROR_MAX = 1500  # characters, so that an end always fits its file
+_ERROR_MAX = 800  # characters, so that an end always fits its file
 Record = TypeVar("Record", bound=msgspec.Struct)
 
 

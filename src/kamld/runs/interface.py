@@ -5,7 +5,7 @@ it. Nothing here speaks of paths on both sides: inputs go as trees of the hub, r
 objects of the hub, so the command may run on another machine.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -85,10 +85,10 @@ class Executor(Protocol):
         """
         ...
 
-    def watch(self, job: Job) -> Iterator[Event]:
+    def watch(self, job: Job) -> Generator[Event]:
         """What happens until it has ended; the last event is Ended. Once, by who submitted it.
 
-        Leaving it early ends the command at once.
+        Closing it early ends the command at once.
         """
         ...
 

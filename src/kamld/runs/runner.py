@@ -48,7 +48,11 @@ class Begun:
 
 
 class Audience(Protocol):
-    """Who is told while it goes on, from the thread that called `run`. May not raise."""
+    """Who is told while it goes on, from the thread that called `run`.
+
+    Raising from `begun`, `wrote` or `logged` ends the command, as a closed pipe does in a shell; the run is
+    sealed as cancelled, and the error goes on.
+    """
 
     def closed(self, closed: Closed) -> None:
         """An earlier run, whose process had died, was closed (or could not be)."""
@@ -123,20 +127,22 @@ class Runner:
         with signals(stops):
             try:
                 try:
-                    end = self._begin(draft, request, folder, stops, audience)
+                    begun = self._begin(draft, request, folder, stops, audience)
                 except BaseException:
                     self._forget(plan.job, folder)
                     raise
-                end = end or self._watch(plan.job, stops, audience)
+                end, trouble = self._watch(begun, stops, audience)
                 sealed = self._seal(draft, folder, end, stops, audience)
                 self._forget(plan.job, folder)
             finally:
                 folder.close()
+        if trouble:
+            raise trouble
         return Outcome(sealed.run, sealed.landings, sealed.failure)
 
     def _begin(
         self, draft: Draft, request: Request, folder: RunFolder, stops: Stops, audience: Audience
-    ) -> End | None:
+    ) -> Begun | End:
         """Start the command; how it ended, if it could not be started."""
         job, variables = draft.plan.job, _variables(self.repository, request)
         own_folders = [request.folder / output.path for output in job.outputs if output.path]
@@ -158,22 +164,32 @@ class Runner:
                 status=128 + signal.SIGINT,
             ) from None  # fmt: skip
         stops.begun()
-        audience.begun(Begun(job.id, draft.plan, started.inputs, (*notes, *started.notes)))
-        return None
+        return Begun(job.id, draft.plan, started.inputs, (*notes, *started.notes))
 
-    def _watch(self, job: Job, stops: Stops, audience: Audience) -> End:
-        ended = None
-        for event in self.executor.watch(job):
-            match event:
-                case Wrote(stream, data):
-                    audience.wrote(stream, data)
-                case Logged(points):
-                    audience.logged(points)
-                case Ended():
-                    ended = event
+    def _watch(
+        self, begun: Begun | End, stops: Stops, audience: Audience
+    ) -> tuple[End, BaseException | None]:
+        """How the command ended, and what the audience raised, if that is why."""
+        if isinstance(begun, End):
+            return begun, None
+        job, ended, trouble = begun.plan.job, None, None
+        events = self.executor.watch(job)
+        try:
+            audience.begun(begun)
+            for event in events:
+                match event:
+                    case Wrote(stream, data):
+                        audience.wrote(stream, data)
+                    case Logged(points):
+                        audience.logged(points)
+                    case Ended():
+                        ended = event
+        except BaseException as error:
+            trouble = error
+            self.executor.cancel(job, "kill")
+            ended = next((event for event in events if isinstance(event, Ended)), None)
         stops.ended()
-        assert ended is not None
-        return _end(ended)
+        return _end(ended, trouble), trouble
 
     def _seal(self, draft: Draft, folder: RunFolder, end: End, stops: Stops, audience: Audience) -> SealedRun:
         progress = stops.checking(audience.kept)
@@ -199,8 +215,14 @@ class Runner:
         folder.remove()
 
 
-def _end(ended: Ended) -> End:
-    status, now = ended.status, clock.now()
+def _end(ended: Ended | None, trouble: BaseException | None) -> End:
+    now = clock.now()
+    status = ended.status if ended else None
+    if trouble:
+        said = f"It was ended because nobody could be told of it any more: {trouble!r}."
+        return End(ended=now, state="cancelled", exit_status=status, code="cancelled", error=said)
+    assert ended is not None
+    assert status is not None
     if ended.stopped:
         said = "It was stopped on request."
         return End(ended=now, state="cancelled", exit_status=status, code="cancelled", error=said)

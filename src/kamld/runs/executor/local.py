@@ -12,8 +12,8 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -105,23 +105,24 @@ class LocalExecutor:
         self._keep(job, running.kept)
         return Started({label: lease.how for label, lease in inputs.items()}, notes)
 
-    def watch(self, job: Job) -> Iterator[Event]:
+    def watch(self, job: Job) -> Generator[Event]:
         running = self._running[job.id]
         assert running.process is not None
         assert running.inquiry is not None
         follower = Follower(self._own(job) / surroundings.POINTS)
         due = 0.0
-        for wrote in running.process.events():
-            if wrote:
-                yield wrote
-            if time.monotonic() < due:
-                continue
-            due = time.monotonic() + _LOOK_S
-            if points := follower.read():
-                yield Logged(points)
-            if running.inquiry.done and not running.environment:
-                running.environment = running.inquiry.answer()
-                self._answered(job, running.environment)
+        with closing(running.process.events()) as events:
+            for wrote in events:
+                if wrote:
+                    yield wrote
+                if time.monotonic() < due:
+                    continue
+                due = time.monotonic() + _LOOK_S
+                if points := follower.read():
+                    yield Logged(points)
+                if running.inquiry.done and not running.environment:
+                    running.environment = running.inquiry.answer()
+                    self._answered(job, running.environment)
         while points := follower.read():
             yield Logged(points)
         for output in job.outputs:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -57,7 +57,7 @@ class Process:
             threading.Thread(target=self._pump, args=(stream, name, log), daemon=True).start()
         threading.Thread(target=self._wait, daemon=True).start()
 
-    def events(self) -> Iterator[Wrote | None]:
+    def events(self) -> Generator[Wrote | None]:
         """Its output as it comes, None at least every quarter of a second, until it has ended."""
         open_streams, patience, stop = 2, 0.0, signal.SIGTERM
         try:

@@ -5,9 +5,14 @@ onnxruntime refuses the rest, symbolic links out of it included, and the tests h
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+# From 1.29 on its official builds report models and hardware to Microsoft unless this is set
+# before they are loaded. We never phone home, and neither does what we load.
+os.putenv("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
 

@@ -131,13 +131,22 @@ def _check(item: _Input, spec: TensorSpec) -> None:
             f'Input "{spec.name}" has type {item.datatype[:20]}; expected {spec.datatype} '
             f"{shape_text(spec.shape)}.",
         )
-    room = math.prod(max(size, 1) for size in item.shape)  # numpy's limit, zeros apart
-    if not spec.fits(item.shape) or min(item.shape, default=0) < 0 or room > _ELEMENTS_MAX:
+    if not spec.fits(item.shape) or not _can_be(item.shape):
         raise Invalid(
             "wrong_shape",
             f'Input "{spec.name}" has shape {shape_text(item.shape)[:200]}; expected '
             f"{shape_text(spec.shape)} {spec.datatype}.",
         )
+
+
+def _can_be(shape: list[int]) -> bool:
+    """Whether an array can have this shape: numpy counts its elements with zeros taken as ones."""
+    room = 1
+    for size in shape:
+        if size < 0:
+            return False
+        room *= size or 1
+    return room <= _ELEMENTS_MAX
 
 
 def _check_complete(tensors: Mapping[str, Array], rest: memoryview, specs: Mapping[str, TensorSpec]) -> None:

@@ -65,19 +65,16 @@ def from_json(data: msgspec.Raw, datatype: str, shape: Sequence[int], where: str
     depth = _depth(memoryview(data)[:_LOOKED_AT])
     try:
         values = _decoder(datatype, depth).decode(data)
-        with np.errstate(over="ignore"):  # what overflows is told from the result below
+        with np.errstate(over="raise"):
             array = np.array(values, dtype=DTYPES[datatype])
     except msgspec.ValidationError as error:
         array = _with_texts(data, datatype, where, error)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid("bad_json", f"{where} is not valid JSON: {error}.") from None
-    except OverflowError as error:
+    except (OverflowError, FloatingPointError) as error:
         raise _bad_value(where, datatype, error) from None
     except ValueError:
         raise Invalid("ragged_data", f"{where} has lists of unequal length in its data.") from None
-    else:
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise _bad_value(where, datatype, "a number is too large")
     return _shaped(array, datatype, shape, where)
 
 
@@ -116,8 +113,9 @@ def _with_texts(data: msgspec.Raw, datatype: str, where: str, error: msgspec.Val
         raise wrong from None
     try:
         values = _numbers(msgspec.json.decode(data))
-        return np.array(values, dtype=DTYPES[datatype])
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        with np.errstate(over="raise"):
+            return np.array(values, dtype=DTYPES[datatype])
+    except (FloatingPointError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         raise wrong from None
 
 
@@ -204,7 +202,7 @@ def to_json(array: Array, datatype: str, where: str) -> list[Any]:
             "Ask for it as binary data (parameters.binary_data).",
         )
     values: list[Any] = array.ravel().tolist()
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if array.dtype.kind == "f" and not math.isfinite(sum(values)):
         return [_json_number(value) for value in values]
     return values
 

@@ -1,0 +1,121 @@
+"""Sealing that is interrupted: what is kept then, and what the next start makes of it."""
+
+from pathlib import Path
+
+import pytest
+
+from kamld.errors import SystemFault
+from kamld.records.names import Name
+from kamld.runs import draft
+from kamld.runs.unfinished import close_unfinished
+from tests.runs.stage import Stage, Told
+
+WRITE = 'echo "$KAMLD_RUN_ID" > "$KAMLD_OUTPUT_NET/model"; echo done'
+
+
+def broken(*_: object, **__: object) -> None:
+    raise SystemFault("io_error", "The cable is out.")
+
+
+def broken_run(stage: Stage) -> None:
+    with pytest.raises(SystemFault) as caught:
+        stage.run("sh", "-c", WRITE, outputs=["model:net"])
+    [left] = stage.left()
+    assert str(stage.state / "runs" / left) in caught.value.message
+    assert "next kamld run then finishes" in caught.value.hint
+    assert [live.id for live in stage.live.runs()] == [left]
+
+
+@pytest.mark.parametrize("step", ["claim_number", "seal_run"])
+def test_a_run_that_could_not_be_sealed_is_sealed_later(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(stage.repository.sealed, step, broken)
+        broken_run(stage)
+    assert stage.repository.sealed.run_ids() == []
+    assert stage.repository.names.all() == []
+    told = Told()
+    assert stage.run("true", told=told).run.number == 2
+    [closed] = told.closed_runs
+    assert closed.run
+    assert (closed.run.state, closed.run.number) == ("succeeded", 1)
+    assert stage.files("net@v1") == {"model": f"{closed.run.id}\n".encode()}
+    assert stage.text(closed.run.stdout) == b"done\n"
+    assert closed.run.environment
+    assert closed.run.environment.python
+    assert stage.left() == []
+
+
+def test_a_sealed_run_whose_outputs_did_not_land_lands_them_later(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(stage.repository, "land", broken)
+        broken_run(stage)
+    [run_id] = stage.repository.sealed.run_ids()
+    assert stage.repository.names.find(Name("default", "net")) is None
+    [closed] = close_unfinished(stage.repository, stage.executor, stage.live, stage.state)
+    assert closed.run
+    assert closed.run.id == run_id
+    assert stage.files("net@v1") == {"model": f"{run_id}\n".encode()}
+    assert close_unfinished(stage.repository, stage.executor, stage.live, stage.state) == []
+
+
+def test_a_run_that_cannot_be_closed_yet_stops_nobody(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(stage.repository.sealed, "claim_number", broken)
+        broken_run(stage)
+        [closed] = close_unfinished(stage.repository, stage.executor, stage.live, stage.state)
+        assert closed.run is None
+        assert closed.error
+        assert closed.error.code == "io_error"
+    [closed] = close_unfinished(stage.repository, stage.executor, stage.live, stage.state)
+    assert closed.run
+
+
+def test_an_output_that_was_changed_meanwhile_is_not_taken_for_the_runs(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(stage.repository.sealed, "claim_number", broken)
+        with pytest.raises(SystemFault):
+            stage.run("sh", "-c", "echo x > out/model", outputs=["model:net:out"])
+    (stage.folder / "out" / "model").write_text("by hand")
+    [closed] = close_unfinished(stage.repository, stage.executor, stage.live, stage.state)
+    assert closed.run
+    assert closed.run.state == "failed"
+    assert "was changed after the run had ended" in closed.run.error
+    assert stage.repository.names.all() == []
+
+
+def test_a_name_that_became_something_else_meanwhile(stage: Stage) -> None:
+    class Meddling(Told):
+        def wrote(self, stream: object, data: bytes) -> None:
+            stage.commit("net", {"rows.csv": "1"})
+
+    made = stage.run("sh", "-c", WRITE, outputs=["model:net"], told=Meddling())
+    assert (made.run.state, made.code) == ("failed", "other_kind")
+    assert set(stage.files("net")) == {"rows.csv"}
+
+
+def test_folders_that_are_half_made_or_half_removed(stage: Stage) -> None:
+    runs = stage.state / draft.RUNS
+    for name in (".new-a", ".gone-b/job"):
+        (runs / name).mkdir(parents=True)
+    (runs / "0123").mkdir()  # not one of ours: it has no lock
+    (runs / "4567").mkdir()
+    (runs / "4567" / "lock").touch()  # stopped before it knew what to run
+    assert close_unfinished(stage.repository, stage.executor, stage.live, stage.state) == []
+    assert sorted(path.name for path in runs.iterdir()) == [".new-a", "0123"]
+
+
+def test_an_end_fits_its_file(tmp_path: Path) -> None:
+    folder = draft.new_folder(tmp_path, "a")
+    draft.write_in_place(folder.path / "end.json", b"", 4096)
+    assert folder.end() is None
+    end = draft.End(ended="now", state="failed", code="x", error="é" * 5000)
+    folder.write_end(end)
+    assert folder.end() == draft.End(ended="now", state="failed", code="x", error="é" * 800)
+    assert (folder.path / "end.json").stat().st_size == 4096
+    folder.close()

@@ -1,0 +1,266 @@
+"""The index against a dict: look-ups, merges by levels, other processes, rebuilding, damage."""
+
+import random
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from blake3 import blake3
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kamld.blobs import Listed, MemoryBlobs
+from kamld.errors import SystemFault
+from kamld.store.index import FANOUT, PREFIX, Index, Places, as_ids, build, decode, merge
+from kamld.store.packs import Footer
+
+Model = dict[bytes, tuple[bytes, int, int, int, int]]  # id: pack, offset, stored, raw, codec
+
+
+def footer_of(ids: list[bytes], seed: int = 0) -> Footer:
+    numbers = random.Random(seed)
+    rows = [(numbers.randrange(2**32), numbers.randrange(2**32), numbers.randrange(2**40)) for _ in ids]
+    return Footer(
+        ids=np.frombuffer(b"".join(ids), np.uint8).reshape(-1, 32),
+        offsets=np.array([row[0] for row in rows], "<u4"),
+        stored=np.array([row[1] for row in rows], "<u4"),
+        raw=np.array([row[2] for row in rows], "<u8"),
+        codecs=np.array([numbers.choice((0, 1, 128)) for _ in ids], np.uint8),
+    )
+
+
+def model_of(pack: bytes, footer: Footer) -> Model:
+    columns = (footer.offsets.tolist(), footer.stored.tolist(), footer.raw.tolist(), footer.codecs.tolist())
+    rows = zip(footer.ids, *columns, strict=True)
+    return {identifier.tobytes(): (pack, *row) for identifier, *row in rows}
+
+
+def check(index: Index, model: Model, missing: list[bytes]) -> None:
+    """Every id of the model is found where it is, in any order, and no other one."""
+    wanted = [*model, *missing]
+    random.Random(1).shuffle(wanted)
+    places: Places = index.find(as_ids(wanted))
+    assert index.has(as_ids(wanted)).tolist() == [identifier in model for identifier in wanted]
+    for at, identifier in enumerate(wanted):
+        assert places.found[at] == (identifier in model)
+        if identifier in model:
+            found = (
+                places.packs[int(places.pack[at])],
+                *(int(column[at]) for column in (places.offset, places.stored, places.raw, places.codec)),
+            )
+            assert found == model[identifier]
+
+
+def id_of(text: object) -> bytes:
+    return blake3(str(text).encode()).digest()
+
+
+# Ids that share their first 8 bytes, as BLAKE3's practically never do.
+colliding = st.tuples(st.sampled_from((0, 7, 255)), st.integers(0, 255)).map(
+    lambda numbers: bytes([numbers[0]]) * 8 + bytes([numbers[1]]) * 24
+)
+many_ids = st.sets(colliding | st.integers(0, 50).map(id_of), max_size=25).map(sorted)
+
+
+@given(st.lists(many_ids, min_size=1, max_size=30), many_ids)
+def test_segments_against_a_dict(additions: list[list[bytes]], others: list[bytes]) -> None:
+    blobs = MemoryBlobs()
+    index, model = Index(blobs), {}
+    for number, ids in enumerate(additions):
+        new = [identifier for identifier in ids if identifier not in model]
+        footer, pack = footer_of(new, number), id_of(f"pack {number}")
+        index.add([(pack, footer)])
+        model |= model_of(pack, footer)
+    missing = [identifier for identifier in others if identifier not in model]
+    check(index, model, missing)
+    check(Index(blobs), model, missing)
+
+
+def test_levels() -> None:
+    """After any number of flushes there are fewer than eight segments of each level."""
+    blobs, sizes = MemoryBlobs(), [1, 5, 300, 2000]
+    index, model, choose = Index(blobs), {}, random.Random(0)
+    for number in range(200):
+        footer = footer_of([id_of((number, n)) for n in range(choose.choice(sizes))], number)
+        index.add([(id_of(number), footer)])
+        model |= model_of(id_of(number), footer)
+        levels = [segment.level for segment in index.segments()]
+        assert all(levels.count(level) < FANOUT for level in levels)
+        assert len(list(blobs.list(PREFIX))) == len(levels)  # what was replaced is gone
+    check(Index(blobs), dict(list(model.items())[::37]), [id_of("none")])
+
+
+def test_an_object_that_two_packs_have_is_kept_once() -> None:
+    one, two = footer_of([id_of(1), id_of(2)], 1), footer_of([id_of(2), id_of(3)], 2)
+    segment = decode(memoryview(build([b"a" * 32, b"b" * 32], [one, two], [])), "it")
+    assert segment.count == 3
+    halves = [decode(memoryview(build([b"a" * 32], [footer], [])), "it") for footer in (one, two)]
+    merged = decode(memoryview(merge(halves)), "it")
+    assert (merged.count, merged.packs) == (3, [b"a" * 32])
+    assert merged.replaces == [half.name for half in halves]
+
+
+@pytest.mark.parametrize("prefix", ["0000", "ffff", "07", "0707070707070707", "070707070707070701", "f" * 64])
+def test_between(prefix: str) -> None:
+    ids = [bytes([first]) * 8 + bytes([rest]) * 24 for first in (0, 7, 255) for rest in (1, 2)]
+    segment = decode(memoryview(build([b"p" * 32], [footer_of(ids)], [])), "it")
+    low, high = int(prefix.ljust(16, "0")[:16], 16), int(prefix.ljust(16, "f")[:16], 16)
+    assert segment.between(low, high) == [i for i in ids if i.hex().startswith(prefix[:16])]
+
+
+def test_an_empty_index() -> None:
+    index = Index(MemoryBlobs())
+    assert not index.find(as_ids([id_of(1)])).found.any()
+    index.add([])
+    assert not index.find(as_ids([id_of(1)])).found.any()
+
+
+# --- others at the same time
+
+
+class Racing(MemoryBlobs):
+    """Calls `meanwhile` once, while the index is being listed or read."""
+
+    meanwhile: Callable[[], None] | None = None
+
+    def _strike(self) -> None:
+        strike, self.meanwhile = self.meanwhile, None
+        if strike:
+            strike()
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        found = list(super().list(prefix))
+        self._strike()
+        return iter(found)
+
+
+def fill(blobs: MemoryBlobs, first: int, last: int, model: Model) -> None:
+    """As another process: with an index of its own."""
+    for number in range(first, last):
+        footer = footer_of([id_of(number)], number)
+        Index(blobs).add([(id_of(f"pack {number}"), footer)])
+        model |= model_of(id_of(f"pack {number}"), footer)
+
+
+def test_segments_merged_after_they_were_listed() -> None:
+    blobs, model = Racing(), {}
+    fill(blobs, 0, FANOUT - 1, model)
+    blobs.meanwhile = lambda: fill(blobs, FANOUT - 1, FANOUT, model)
+    index = Index(blobs)
+    check(index, {}, [id_of("none")])
+    check(index, model, [])
+
+
+def test_a_listing_that_has_neither_the_old_nor_the_new() -> None:
+    """As a folder may give while it changes: the old ones gone already, the merged one not seen."""
+    blobs, model = MemoryBlobs(), {}
+    fill(blobs, 0, FANOUT + 3, model)
+    names = sorted(Index(blobs).names())
+
+    class Torn(Index):
+        lists = 0
+
+        def names(self) -> list[bytes]:
+            self.lists += 1
+            return names[: self.lists - 1] if self.lists < 4 else names
+
+    check(Torn(blobs), model, [])
+
+
+def test_readers_keep_what_they_have_mapped() -> None:
+    blobs, model = MemoryBlobs(), {}
+    fill(blobs, 0, 5, model)
+    reader = Index(blobs)
+    check(reader, model, [])
+    for number in range(20):
+        fill(blobs, 5 + 10 * number, 15 + 10 * number, model)
+        check(reader, model, [id_of("none")])
+
+
+def test_two_writers_that_merge_the_same_segments() -> None:
+    blobs, model = MemoryBlobs(), {}
+    fill(blobs, 0, FANOUT - 1, model)
+    writers = [Index(blobs), Index(blobs)]
+    for writer in writers:
+        writer.segments()
+    for number, writer in enumerate(writers, 100):
+        footer = footer_of([id_of(number)], number)
+        writer.add([(id_of(f"pack {number}"), footer)])
+        model |= model_of(id_of(f"pack {number}"), footer)
+    for index in (*writers, Index(blobs)):
+        found = index.find(as_ids(list(model))).found
+        assert found.all()
+
+
+def test_what_was_replaced_but_not_deleted_is_ignored() -> None:
+    blobs, model = MemoryBlobs(), {}
+    fill(blobs, 0, FANOUT - 1, model)
+    old = {listed.key: blobs.get(listed.key) for listed in blobs.list(PREFIX)}
+    fill(blobs, FANOUT - 1, FANOUT, model)
+    for key, value in old.items():
+        blobs.put(key, [value])
+    index = Index(blobs)
+    assert len(index.segments()) == 1
+    check(index, model, [id_of("none")])
+
+
+def test_rebuild_keeps_what_others_add_meanwhile() -> None:
+    blobs, model = MemoryBlobs(), {}
+    fill(blobs, 0, 3, model)
+    index = Index(blobs)
+    replaced = index.names()
+    packs = [(id_of(f"pack {number}"), footer_of([id_of(number)], number)) for number in range(3)]
+    fill(blobs, 3, 5, model)  # after its packs were listed
+    index.rebuild(packs, replaced)
+    for again in (index, Index(blobs)):
+        check(again, model, [id_of("none")])
+
+
+def test_other_files_among_the_segments() -> None:
+    blobs, model = MemoryBlobs(), {}
+    fill(blobs, 0, 3, model)
+    for name in (".DS_Store", "notes.txt", "ab.idx"):
+        blobs.put(PREFIX + name, [b"whatever"])
+    check(Index(blobs), model, [id_of("none")])
+
+
+# --- damage
+
+
+def damaged_indexes() -> Iterator[tuple[str, Index, Model]]:
+    """One for each byte of a segment that is flipped, and for some cuts."""
+    footer, pack = footer_of([id_of(1), id_of(2)]), id_of("pack")
+    whole = build([pack], [footer], [id_of("old")])
+    name = whole[-32:].hex()
+    for at in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[at] ^= random.Random(at).randint(1, 255)
+        blobs = MemoryBlobs()
+        blobs.put(f"{PREFIX}{name}.idx", [damaged])
+        yield f"byte {at}", Index(blobs), model_of(pack, footer)
+    for length in range(0, len(whole), 7):
+        blobs = MemoryBlobs()
+        blobs.put(f"{PREFIX}{name}.idx", [whole[:length]])
+        yield f"cut at {length}", Index(blobs), model_of(pack, footer)
+
+
+def add_many(index: Index, count: int) -> None:
+    for number in range(count):
+        index.add([(id_of(f"pack {number}"), footer_of([id_of(number)]))])
+
+
+def test_damage_is_never_merged() -> None:
+    for what, index, _ in damaged_indexes():
+        with pytest.raises(SystemFault) as fault:
+            add_many(index, FANOUT)
+        assert fault.value.code == "damaged_index", what
+
+
+def test_damage_raises_nothing_else() -> None:
+    for what, index, model in damaged_indexes():
+        try:
+            places = index.find(as_ids(list(model)))
+        except SystemFault as fault:
+            assert fault.code == "damaged_index", what  # noqa: PT017
+            continue
+        assert len(places.found) == len(model)
