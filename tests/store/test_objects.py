@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kamld.blobs import FolderBlobs, MemoryBlobs
-from kamld.errors import KamldError, SystemFault
+from kamld.errors import SystemFault
 from kamld.store import Repository, Source, Writer, open_hub
 from kamld.store.chunking import WHOLE_MAX, Chunking
 from kamld.store.index import Index, as_ids
@@ -29,11 +29,15 @@ def noise(seed: int, size: int) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
+def repeated(block: bytes, size: int) -> bytes:
+    return (block * (size // len(block) + 1))[:size]
+
+
 contents = (
     st.binary(max_size=200)
     | st.builds(noise, st.integers(0, 9), sizes)
-    | st.builds(lambda block, size: (block * (size // len(block) + 1))[:size], st.binary(min_size=1, max_size=20), sizes)
-)  # fmt: skip
+    | st.builds(repeated, st.binary(min_size=1, max_size=20), sizes)
+)
 
 
 def store(blobs: MemoryBlobs, chunking: Chunking = SMALL) -> tuple[Objects, Callable[[], Writer]]:
@@ -189,8 +193,9 @@ def test_a_file_that_changed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_an_exception_keeps_nothing(tmp_path: Path) -> None:
     blobs = MemoryBlobs()
     _, writing = store(blobs)
-    with pytest.raises(KeyboardInterrupt), writing() as writer:
-        writer.put(b"value")
+    writer = writing()
+    writer.put(b"value")
+    with pytest.raises(KeyboardInterrupt), writer:
         raise KeyboardInterrupt
     assert list(blobs.list("")) == []
 
@@ -231,16 +236,6 @@ def with_damage(blobs: MemoryBlobs, key: str, value: bytes) -> Repository:
     return open_hub(other)
 
 
-CODES = {
-    "missing_object",
-    "missing_pack",
-    "damaged_object",
-    "damaged_index",
-    "damaged_pack",
-    "damaged_record",
-}
-
-
 @pytest.mark.parametrize("folder", ["packs/", "index/"])
 def test_damage_never_comes_back_as_data(folder: str) -> None:
     """Any byte flipped, any end missing: the right content or a SystemFault, never anything else."""
@@ -251,16 +246,18 @@ def test_damage_never_comes_back_as_data(folder: str) -> None:
     places = range(0, len(whole), step)
     damages = [whole[:at] + bytes([whole[at] ^ numbers.randint(1, 255)]) + whole[at + 1 :] for at in places]
     damages += [whole[:at] for at in range(0, len(whole), step * 50)]
-    faults = 0
+    faults, codes = 0, set[str]()
     for damage in damages:
         repository = with_damage(blobs, listed.key, damage)
         try:
-            assert files_of(repository, commit_id) == files
-        except KamldError as fault:
-            assert isinstance(fault, SystemFault)
-            assert fault.code in CODES, fault.code
+            found = files_of(repository, commit_id)
+        except SystemFault as fault:
+            codes.add(fault.code)
             faults += 1
+            continue
+        assert found == files
     assert faults > len(damages) / 3
+    assert codes <= {"missing_object", "missing_pack", "damaged_object", "damaged_index"}
 
 
 def test_a_damaged_index_is_made_anew() -> None:

@@ -73,6 +73,8 @@ class _Audience:
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
+        self._within_line = False  # the command has not ended its line yet
+        self._untold: dict[str, Metric] = {}
 
     def closed(self, closed: Closed) -> None:
         if closed.run:
@@ -100,13 +102,20 @@ class _Audience:
         target.flush()
         target.buffer.write(data)
         target.buffer.flush()
+        self._within_line = not data.endswith(b"\n")
+        self._tell_metrics()
 
     def logged(self, points: tuple[Metric, ...]) -> None:
-        if self._quiet:
+        self._untold |= {point.name: point for point in points}
+        self._tell_metrics()
+
+    def _tell_metrics(self) -> None:
+        """A line of the newest values, as soon as the command is not in the middle of one."""
+        if self._quiet or self._within_line or not self._untold:
             return
-        last: dict[str, Metric] = {point.name: point for point in points}
-        shown = "  ".join(f"{m.name} {m.value:.4g}" for m in list(last.values())[:_METRICS_SHOWN])
-        step = max((point.step for point in points), default=0)
+        last, self._untold = list(self._untold.values()), {}
+        shown = "  ".join(f"{m.name} {m.value:.4g}" for m in last[:_METRICS_SHOWN])
+        step = max(point.step for point in last)
         render.say(click.style(f"  log   {f'step {step}  ' if step else ''}{shown}", dim=True))
 
     def stopping(self, how: Stop) -> None:

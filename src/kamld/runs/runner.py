@@ -184,7 +184,7 @@ class Runner:
                         audience.logged(points)
                     case Ended():
                         ended = event
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again once the run is sealed
             trouble = error
             self.executor.cancel(job, "kill")
             ended = next((event for event in events if isinstance(event, Ended)), None)
@@ -242,10 +242,13 @@ def _signal_name(number: int) -> str:
 
 
 def _variables(repository: Repository, request: Request) -> dict[str, str]:
-    """What the command gets from outside the run, so that kamld inside it means the same hub."""
+    """What the command gets from outside the run, so that kamld inside it means the same hub.
+
+    Python, which holds output back when nobody seems to read it, is asked not to.
+    """
     outer = (surroundings.INPUT, surroundings.OUTPUT, surroundings.PARAM)
     kept = {k: v for k, v in request.variables.items() if not k.startswith(outer)}
-    return kept | {
+    return {"PYTHONUNBUFFERED": "1"} | kept | {
         surroundings.HUB: repository.blobs.location, surroundings.PROJECT: request.project,
     }  # fmt: skip
 

@@ -129,7 +129,7 @@ class Writer:
         for _ in range(_TRIES):
             with _opened(source.path) as (file, before):
                 digest = blake3(max_threads=self._threads)
-                chunks = self._cut_and_keep(_windows(file, digest))
+                chunks = self._cut_and_keep(_windows(file, before.st_size, digest))
                 after = os.fstat(file)
             if _same(before, after):
                 return Written(source, self._keep_recipe(digest.digest(), chunks), after)
@@ -270,9 +270,11 @@ def _opened(path: str) -> Iterator[tuple[int, os.stat_result]]:
             os.close(file)
 
 
-def _windows(file: int, digest: blake3) -> Iterator[bytes]:
-    while window := os.read(file, _WINDOW):
+def _windows(file: int, size: int, digest: blake3) -> Iterator[bytes]:
+    """No more than `size` bytes, lest a file that grows be read for ever."""
+    while size and (window := os.read(file, min(size, _WINDOW))):
         digest.update(window)
+        size -= len(window)
         yield window
 
 
