@@ -34,7 +34,8 @@ from kamld.store.trees import (
 
 Rows = dict[bytes, Entry]
 
-paths = st.lists(st.sampled_from([b"a", b"b", b"a-", b"a.c", b"aa", b"\xff", b"x y"]), min_size=1, max_size=3).map(b"/".join)  # fmt: skip
+words = st.sampled_from([b"a", b"b", b"a-", b"a.c", b"aa", b"\xff", b"x y"])
+paths = st.lists(words, min_size=1, max_size=3).map(b"/".join)
 contents = st.integers(0, 3)
 
 

@@ -30,12 +30,12 @@ def events(app: App) -> list[DeploymentEvent]:
 
 def process_command(app: App, *words: str) -> list[str]:
     """How this kamld is started again for this hub, with the settings of now."""
-    return [sys.executable, "-m", "kamld", "--hub", app.settings.hub, "serving-process", *words]
+    return [sys.executable, "-m", "kamld", "--hub", app.settings.hub, *words]
 
 
 def supervisor_command(app: App) -> list[str]:
     settings = app.settings
-    return process_command(app, "--supervise", "--host", settings.host, "--port", str(settings.port))
+    return process_command(app, "serving-supervisor", "--host", settings.host, "--port", str(settings.port))
 
 
 def served_version(app: App, resolved: Resolved, weight: int = 100) -> ServedVersion:

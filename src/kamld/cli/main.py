@@ -43,7 +43,10 @@ SECTIONS: dict[str, dict[str, str]] = {
         "demo": "See all of it at work, in a folder of its own.",
     },
 }
-HIDDEN = {"serving-process": "What `kamld deploy` starts in the background."}
+HIDDEN = {
+    "serving-supervisor": "What `kamld deploy` starts in the background.",
+    "serving-process": "What the supervisor keeps alive.",
+}
 VERBS = {verb: about for section in SECTIONS.values() for verb, about in section.items()} | HIDDEN
 
 

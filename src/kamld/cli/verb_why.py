@@ -5,13 +5,12 @@ from functools import partial
 import click
 
 from kamld import ids
-from kamld.app import App
 from kamld.app import serving as wired
+from kamld.app.catalog import owners
 from kamld.catalog.lineage import why
 from kamld.catalog.nodes import Node
 from kamld.cli import render
 from kamld.cli.context import Door, json_option, pass_door
-from kamld.records.history import Dataset
 from kamld.serving.predictions import find
 
 
@@ -37,19 +36,13 @@ def command(door: Door, name: str, as_json: bool) -> None:
         app.repository,
         name,
         project=app.settings.project,
-        owners=partial(_owners, app),
+        owners=partial(owners, app),
         log=partial(find, wired.predictions_folder(app)),
     )
     if as_json:
         render.json_value(node)
     else:
         _show(node, app.author, "", "")
-
-
-def _owners(app: App, prefix: str) -> list[tuple[str, Dataset]]:
-    from kamld.app.catalog import owners
-
-    return list(owners(app, prefix))
 
 
 def _show(node: Node, me: str, first: str, rest: str) -> None:
