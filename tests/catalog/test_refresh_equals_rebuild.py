@@ -4,8 +4,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
+from urllib.parse import unquote
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -15,9 +17,9 @@ from kamld.records.history import Dataset, Kind
 from kamld.store.refs import moves as ref_moves
 from tests.catalog.conftest import AUTHOR, Hub
 
-names = st.sampled_from(["flowers", "leaves", "digits-net"])
+names = st.sampled_from(["flowers", "digits-net"])
 branches = st.sampled_from(["main", "clean"])
-refs = st.sampled_from(["spring", "champion"])
+refs = st.just("champion")
 pick = st.integers(0, 1000)
 
 
@@ -29,10 +31,11 @@ class HubMachine(RuleBasedStateMachine):
         self.catalog = self.hub.catalog()
         self.other = self.hub.catalog()  # as another process has it
         self.commits: list[str] = []
-        self.seals_soon, ref_moves.MOVES_MAX = ref_moves.MOVES_MAX, 3
+        self.seals_soon, ref_moves.MOVES_MAX = ref_moves.MOVES_MAX, 2
 
     def teardown(self) -> None:
         ref_moves.MOVES_MAX = self.seals_soon
+        assert self.catalog.mended == self.other.mended == 0
         self.catalog.close()
         self.other.close()
         shutil.rmtree(self.folder)
@@ -105,14 +108,34 @@ class HubMachine(RuleBasedStateMachine):
         with self.hub.catalog("anew.sqlite") as fresh:
             fresh.rebuild()
             assert fresh.dump() == kept
+        self._compare_with_the_store(kept)
 
     @rule()
     def ask(self) -> None:
         assert len(self.catalog.datasets()) == len(self.hub.repository.names.all())
+
+    def _compare_with_the_store(self, kept: dict[str, list[tuple[Any, ...]]]) -> None:
+        """By plain walks over everything; the columns that come first are the keys."""
+        repository, moves, reached = self.hub.repository, set(), set()
+        for dataset in repository.names.all():
+            for listed in repository.blobs.list(f"refs/{dataset.id}/"):
+                ref = unquote(listed.key.rpartition("/")[2])
+                for move in repository.refs.history(dataset, ref):
+                    moves.add((dataset.id, ref, move.seq, move.commit))
+                    if move.commit:
+                        reached |= {(dataset.id, commit_id) for commit_id, _ in repository.log(move.commit)}
+        assert {(*row[:3], row[6]) for row in kept["moves"]} == moves
+        assert set(kept["dataset_commits"]) == reached
+        assert {row[0] for row in kept["commits"]} == {commit_id for _, commit_id in reached}
+        assert [row[0] for row in kept["runs"]] == repository.sealed.run_ids()
+        events = [e.key for name in repository.sealed.endpoints() for e in repository.sealed.history(name)]
+        assert [row[0] for row in kept["deployment_events"]] == sorted(events)
 
     def _dataset(self, name: str) -> Dataset | None:
         return next((d for d in self.hub.repository.names.all() if d.name == name), None)
 
 
 TestRefreshEqualsRebuild = HubMachine.TestCase
-TestRefreshEqualsRebuild.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestRefreshEqualsRebuild.settings = settings(  # what fails is short enough, so it is not made shorter
+    max_examples=25, stateful_step_count=40, deadline=None, phases=[Phase.explicit, Phase.generate]
+)

@@ -190,6 +190,7 @@ for _ in range(int(sys.argv[2])):
     with Catalog(folder / "local" / "catalog.sqlite", open_hub(FolderBlobs(folder))) as catalog:
         assert not catalog.refresh().anew
         catalog.datasets()
+        assert not catalog.mended
 """
 
 
@@ -280,6 +281,7 @@ def test_damage_while_it_is_open(hub: Hub, catalog: Catalog) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("drop table run_metrics")
     assert len(catalog.runs(sort="metrics.accuracy")) == 1
+    assert catalog.mended == 1
 
 
 def test_a_lost_commit_is_told_and_leaves_the_catalog_as_it_was(hub: Hub, catalog: Catalog) -> None:

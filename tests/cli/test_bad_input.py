@@ -14,7 +14,6 @@ from msgspec import structs
 from kamld.blobs import FolderBlobs
 from kamld.store import open_hub
 from kamld.store.commits import write_commit
-
 from tests.cli.conftest import Kamld, process
 from tests.conftest import SmallDisk, Unprivileged
 

@@ -19,7 +19,7 @@ def _marked(page: Path) -> object:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("page", map(_marked, PAGES))
+@pytest.mark.parametrize("page", [_marked(page) for page in PAGES])
 def test_page(page: Path, tmp_path: Path) -> None:
     try:
         run_page(page, tmp_path / "page")

@@ -71,7 +71,7 @@ def test_tables_and_documents_go_to_both() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -1, 30, float("nan")])
 def test_a_share_that_is_none(share: float) -> None:
-    with pytest.raises(Invalid, match="0.3") as caught:
+    with pytest.raises(Invalid, match=r"--test 0\.3") as caught:
         plan(entries_of(pictures(1, 2)), Rule(share, 0))
     assert caught.value.code == "bad_share"
 

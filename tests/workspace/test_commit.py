@@ -93,7 +93,7 @@ def test_a_name_that_is_taken_is_refused_with_the_ways_out(
     other = tmp_path / "other"
     other.mkdir()
     (other / "file").write_bytes(b"1")
-    with pytest.raises(Conflict, match="--name.*checkout") as caught:
+    with pytest.raises(Conflict, match=r"--name.*checkout") as caught:
         commit(top=other)
     assert caught.value.code == "name_taken"
     assert read_binding(other) is None
@@ -152,7 +152,7 @@ def test_what_no_version_can_hold_is_refused_by_name(
         monkeypatch.chdir(folder / "1")  # a socket's path must be short
         with socket.socket(socket.AF_UNIX) as server:
             server.bind("special")
-    with pytest.raises(Invalid, match="1/special is a " + sort) as caught:
+    with pytest.raises(Invalid, match=f"1/special is a {sort}") as caught:
         commit()
     assert "kamldignore" in caught.value.hint
     assert repository.names.all() == []
@@ -171,9 +171,10 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
     )
     with subprocess.Popen([sys.executable, "-c", script, str(busy)]) as writer:
         try:
+            while busy.stat().st_size == 5_000_000:
+                pass  # until the writer has begun
             with pytest.raises(SystemFault) as caught:
-                for _ in range(50):  # until the writer has begun
-                    commit("while it is written")
+                commit("while it is written")
         finally:
             writer.kill()
     assert caught.value.code == "changing_file"

@@ -32,6 +32,7 @@ class Catalog:
         self._path = path
         self._repository = repository
         self._database: CatalogDatabase | None = None
+        self.mended = 0  # times that damage was met and the catalog made anew
 
     def __enter__(self) -> Self:
         return self
@@ -94,6 +95,7 @@ class Catalog:
         try:
             return action(database)
         except Damaged:
+            self.mended += 1
             database.discard()
             return action(database)
 

@@ -111,7 +111,7 @@ def run(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in words[: words.index("--") if "--" in words else len(words)]
     try:
-        result: Any = cli.main(words, standalone_mode=False)
+        result: Any = cli.main(words, prog_name="kamld", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except KamldError as error:

@@ -1,6 +1,6 @@
 """Datasets and models, their commits, and the refs that name commits."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -76,7 +76,7 @@ class Ref(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     name: str
     kind: RefKind
-    moves: tuple[Move, ...]
+    moves: Annotated[tuple[Move, ...], msgspec.Meta(min_length=1)]
     older: str | None = None
 
     @property
@@ -91,5 +91,5 @@ class Ref(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class SealedMoves(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A full part of a ref's log, moved out of the ref."""
 
-    moves: tuple[Move, ...]
+    moves: Annotated[tuple[Move, ...], msgspec.Meta(min_length=1)]
     older: str | None = None

@@ -5,6 +5,7 @@ trailer (docs/format.md, "Packs"). Its name is the BLAKE3 of its footer. The ind
 for speed; packs alone are enough to rebuild it.
 """
 
+import re
 import struct
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ TARGET = 32 * 1024 * 1024  # bytes; a pack is closed once it has as many
 RECIPE = 0x80  # flag beside the codec: the object is a list of others, see kamld.store.objects
 
 HEADER = b"KMLDPAK1"
+_KEY = re.compile(r"packs/[0-9a-f]{2}/([0-9a-f]{64})\.pack")
 _TRAILER = struct.Struct("<Q32s8s")  # footer's length, its BLAKE3, magic
 _TRAILER_MAGIC = b"KMLDPEND"
 _ROW = 32 + 4 + 4 + 8 + 1
@@ -69,6 +71,12 @@ def read_footer(pack: memoryview, where: str) -> Footer:
 
 def key(name: bytes) -> str:
     return f"packs/{name[:1].hex()}/{name.hex()}.pack"
+
+
+def name_of(key: str) -> bytes | None:
+    """The name in a pack's key; None for a key that is no pack's."""
+    match = _KEY.fullmatch(key)
+    return bytes.fromhex(match[1]) if match else None
 
 
 @dataclass(slots=True)

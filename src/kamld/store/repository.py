@@ -13,12 +13,11 @@ from kamld.errors import Conflict, Invalid, SystemFault
 from kamld.records.encoding import decode, encode
 from kamld.records.history import Commit, Dataset, Kind, Move, Ref, RefKind
 from kamld.records.names import Name, Reference, check_ref
-from kamld.store import trees
+from kamld.store import packs, trees
 from kamld.store.chunking import Chunking
 from kamld.store.commits import ancestry, read_commit, write_commit
 from kamld.store.index import Index
 from kamld.store.objects import Objects, Writer
-from kamld.store.packs import read_footer
 from kamld.store.refs import Names, Refs
 from kamld.store.refs.landing import Landed, conflict_branch, move_branch, plan
 from kamld.store.refs.revisions import Resolved, reserved_version, resolve
@@ -179,24 +178,21 @@ class Repository:
     def rebuild_index(self) -> int:
         """Make the index anew from the packs themselves; the number of objects found."""
         replaced = self._index.names()
-        keys = [listed.key for listed in self.blobs.list("packs/")]
-        footers = [read_footer(self.blobs.view(key), key) for key in keys]
-        names = [bytes.fromhex(key.rsplit("/", 1)[1][: -len(".pack")]) for key in keys]
+        names = [name for listed in self.blobs.list("packs/") if (name := packs.name_of(listed.key))]
+        footers = [packs.read_footer(self.blobs.view(packs.key(n)), packs.key(n)) for n in names]
         self._index.rebuild(list(zip(names, footers, strict=True)), replaced)
         return sum(len(footer.codecs) for footer in footers)
 
 
 def open_hub(blobs: Blobs, threads: int = 0) -> Repository:
-    """The hub in this place; an empty place becomes one. Raises SystemFault (newer_hub)."""
+    """The hub in this place; an empty place becomes one.
+
+    Raises SystemFault (newer_hub), Invalid (not_a_hub) where there is something else.
+    """
     try:
         data = blobs.get(_HUB)
     except Missing:
-        fresh = Hub(format=FORMAT, id=ids.new_id(), created=clock.now(), chunking=Chunking())
-        try:
-            blobs.swap(_HUB, None, encode(fresh))
-            data = encode(fresh)
-        except Changed as now:  # somebody else made it at the same moment
-            data = now.value or b""
+        data = _make_hub(blobs)
     hub = decode(data, Hub, _HUB)
     if hub.format > FORMAT:
         raise SystemFault(
@@ -205,3 +201,23 @@ def open_hub(blobs: Blobs, threads: int = 0) -> Repository:
             "Install a newer kamld.",
         )
     return Repository(blobs, hub, threads)
+
+
+def _make_hub(blobs: Blobs) -> bytes:
+    """The record of the hub, ours or that of somebody else who made it at the same moment."""
+    something = next(iter(blobs.list("")), None)
+    if something:
+        try:
+            return blobs.get(_HUB)
+        except Missing:
+            raise Invalid(
+                "not_a_hub",
+                f"{blobs.location} is not a hub, and not empty: it has {something.key}.",
+                "Name a hub or an empty folder: KAMLD_HUB, or hub in kamld.toml.",
+            ) from None
+    fresh = encode(Hub(format=FORMAT, id=ids.new_id(), created=clock.now(), chunking=Chunking()))
+    try:
+        blobs.swap(_HUB, None, fresh)
+    except Changed as now:
+        return now.value or b""
+    return fresh
