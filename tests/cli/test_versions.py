@@ -1,5 +1,6 @@
 """Commit, look, go back, split: what a person sees."""
 
+import os
 import re
 from pathlib import Path
 
@@ -106,3 +107,15 @@ def test_hidden_characters_in_names_are_shown_escaped(kamld: Kamld, digits: Path
     kamld("commit digits -m one")
     assert "\x1b" not in kamld("ls digits").out
     assert "\\x1b" in kamld("ls digits").out
+
+
+def test_changed_lines_of_a_file_with_an_odd_name(kamld: Kamld, digits: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(digits) + b"/odd\xff.txt"))
+    odd.write_text("before\n")
+    kamld("commit digits -m one")
+    odd.write_text("after\n")
+    said = kamld("diff digits -p").out
+    assert "-before" in said
+    assert "+after" in said
+    odd.unlink()
+    assert "odd\\xff.txt" in kamld("diff digits -p").out

@@ -37,6 +37,9 @@ class Model:
         return {m.version: m.commit for m in self.moves if m.version and m.commit}
 
 
+names = st.sampled_from(NAMES)
+
+
 class RefsAgainstModel(RuleBasedStateMachine):
     @initialize(kind=st.sampled_from(["dataset", "model"]))
     def make(self, kind: Literal["dataset", "model"]) -> None:
@@ -49,7 +52,7 @@ class RefsAgainstModel(RuleBasedStateMachine):
     def _move(self, name: str, kind: RefKind, commit: str | None, expected: str | None) -> Move:
         return self.refs.move(self.dataset, name, kind, commit, expected=expected, author="a", reason="r")
 
-    @rule(name=st.sampled_from(NAMES), kind=st.sampled_from(KINDS), commit=st.sampled_from([None, *COMMITS]))
+    @rule(name=names, kind=st.sampled_from(KINDS), commit=st.sampled_from([None, *COMMITS]))
     def move(self, name: str, kind: RefKind, commit: str | None) -> None:
         model = self.models[name]
         if model.commit and model.kind != kind:
@@ -67,9 +70,7 @@ class RefsAgainstModel(RuleBasedStateMachine):
         model.kind = kind
         model.moves.append(move)
 
-    @rule(
-        name=st.sampled_from(NAMES), commit=st.sampled_from(COMMITS), stale=st.sampled_from([None, *COMMITS])
-    )
+    @rule(name=names, commit=st.sampled_from(COMMITS), stale=st.sampled_from([None, *COMMITS]))
     def conflicting_move(self, name: str, commit: str, stale: str | None) -> None:
         model = self.models[name]
         if model.commit == stale:
@@ -78,7 +79,7 @@ class RefsAgainstModel(RuleBasedStateMachine):
             self._move(name, "branch", commit, stale)
         assert refused.value.code == ("ref_moved" if model.commit else "unknown_ref")
 
-    @rule(name=st.sampled_from(NAMES), times=st.integers(1, 70))
+    @rule(name=names, times=st.integers(1, 70))
     def many_moves(self, name: str, times: int) -> None:
         model = self.models[name]
         kind: Any = model.kind or "branch"
@@ -86,7 +87,7 @@ class RefsAgainstModel(RuleBasedStateMachine):
             model.moves.append(self._move(name, kind, COMMITS[number % 2], model.commit))
         model.kind = kind
 
-    @rule(name=st.sampled_from(NAMES), at=st.integers(0, 300))
+    @rule(name=names, at=st.integers(0, 300))
     def time_travel(self, name: str, at: int) -> None:
         moves = self.models[name].moves
         if not moves:
@@ -102,9 +103,8 @@ class RefsAgainstModel(RuleBasedStateMachine):
     def as_the_model(self) -> None:
         live = {name: model for name, model in self.models.items() if model.commit}
         assert [ref.name for ref in self.refs.all(self.dataset)] == sorted(live)
-        assert [r.name for r in self.refs.ever(self.dataset)] == sorted(
-            n for n, m in self.models.items() if m.moves
-        )
+        ever = [name for name, model in self.models.items() if model.moves]
+        assert [ref.name for ref in self.refs.ever(self.dataset)] == sorted(ever)
         for name, model in self.models.items():
             ref = self.refs.find(self.dataset, name)
             assert (ref.commit if ref else None) == model.commit

@@ -78,14 +78,11 @@ def test_a_name_is_taken_once() -> None:
 def test_unknown_names_are_told_from_near_ones() -> None:
     repository, _ = fresh()
     repository.create(Name("vision", "flowers"), "dataset")
-    for name, hint in (
-        (Name("vision", "flower"), "vision/flowers"),
-        (Name("p", "flowers"), "vision/flowers"),
-    ):
+    for name in (Name("vision", "flower"), Name("p", "flowers")):
         with pytest.raises(NotFound) as missing:
             repository.names.get(name)
         assert missing.value.code == "unknown_name"
-        assert hint in missing.value.hint
+        assert "vision/flowers" in missing.value.hint
 
 
 def test_setting_refs() -> None:
@@ -95,8 +92,13 @@ def test_setting_refs() -> None:
     repository.set_ref(dataset, "stable", "tag", one, author="a")
     repository.set_ref(dataset, "champion", "alias", one, author="a")
     repository.set_ref(dataset, "champion", "alias", two, author="a")
-    refused = [("stable", "tag", "name_taken"), ("stable", "alias", "ref_kind"), ("champion", "tag", "ref_kind"),
-               ("v3", "tag", "reserved_name"), ("a/b", "branch", "bad_name")]  # fmt: skip
+    refused = [
+        ("stable", "tag", "name_taken"),
+        ("stable", "alias", "ref_kind"),
+        ("champion", "tag", "ref_kind"),
+        ("v3", "tag", "reserved_name"),
+        ("a/b", "branch", "bad_name"),
+    ]
     for name, kind, code in refused:
         with pytest.raises(KamldError) as error:
             repository.set_ref(dataset, name, kind, two, author="a")  # type: ignore[arg-type]
@@ -213,8 +215,13 @@ def test_rebuild_without_an_index_beside_a_writer() -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"{", b"\0\1\2", b'{"name":"main","kind":"branch","moves":[{"seq":1}]}']
-)
+    "damage",
+    [
+        b"", b"{", b"\0\1\2",
+        b'{"kind":"branch","moves":[],"name":"main"}',
+        b'{"kind":"branch","moves":[{"seq":1}],"name":"main"}',
+    ],
+)  # fmt: skip
 def test_a_damaged_ref(damage: bytes) -> None:
     blobs = MemoryBlobs()
     repository, dataset = fresh(blobs)

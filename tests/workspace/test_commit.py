@@ -224,3 +224,13 @@ def test_a_failure_while_landing_leaves_no_name(
         commit_folder(repository, folder, "m", name=Name("default", "x"), kind="dataset", author="me")
     assert repository.names.all() == []
     assert read_binding(folder) is None
+
+
+def test_a_part_of_a_datasets_folder_is_no_dataset_of_its_own(
+    repository: Repository, folder: Path, commit: Commit
+) -> None:
+    commit()
+    with pytest.raises(Conflict) as caught:
+        commit(top=folder / "2/deep", name="deep")
+    assert caught.value.code == "inside_another"
+    assert str(folder) in caught.value.hint

@@ -1,6 +1,7 @@
 """`kamld diff`: what differs between two versions, or between a folder and its last commit."""
 
 import difflib
+import os
 from pathlib import Path
 
 import click
@@ -88,7 +89,7 @@ def _show(
 
 def _show_lines(repository: Repository, change: Change, folder: Path | None) -> None:
     old = _lines(repository, change.old, None)
-    new = _lines(repository, change.new, folder / change.path.decode() if folder else None)
+    new = _lines(repository, change.new, folder / os.fsdecode(change.path) if folder else None)
     if old is None or new is None:
         return
     name = render.path(change.path)
@@ -106,8 +107,8 @@ def _lines(repository: Repository, entry: Entry | None, path: Path | None) -> li
         return []
     if entry.kind not in (FILE, EXECUTABLE) or entry.size > _TEXT_MAX:
         return None
-    data = path.read_bytes() if path else repository.objects.read(entry.id)
     try:
+        data = path.read_bytes() if path else repository.objects.read(entry.id)
         return None if b"\0" in data else data.decode("utf-8").splitlines()
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, FileNotFoundError):  # no text, or removed since it was looked at
         return None

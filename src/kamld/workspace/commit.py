@@ -34,7 +34,7 @@ def commit_folder(
     """Commit what is in the folder to the branch it is bound to.
 
     `name` is what an unbound folder's dataset is to be called; a bound folder needs none. Raises
-    Conflict (name_taken, bound_elsewhere), Invalid (empty_folder, special_file), SystemFault.
+    Conflict (name_taken, bound_elsewhere, inside_another), Invalid (empty_folder, special_file), SystemFault.
     """
     binding = read_binding(folder)
     dataset = _dataset_of(repository, folder, binding, name)
@@ -69,6 +69,13 @@ def _dataset_of(
 ) -> Dataset | None:
     """The dataset to commit to; None: it is still to be made."""
     if binding is None:
+        above = next((parent for parent in folder.parents if read_binding(parent)), None)
+        if above:
+            raise Conflict(
+                "inside_another",
+                f"{folder} is part of {above}, which is a folder of a dataset already.",
+                f'Commit that: kamld commit {above} -m "…"',
+            )
         if name and repository.names.find(name):
             raise Conflict(
                 "name_taken",
