@@ -17,6 +17,7 @@ from typing import Any, get_type_hints
 from kamld.errors import Invalid, SystemFault
 
 FILE_NAME = "kamld.toml"
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://")
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -32,7 +33,6 @@ class Settings:
     project: str = _setting("default", "Project of names written without one.")
     author: str = _setting("", 'Who commits, as "Name <mail>". Default: Git\'s user.name, else login.')
     threads: int = _setting(0, "Threads that read, hash and compress. 0: one a core, at most 8.", at_most=256)
-    memory_mb: int = _setting(256, "Memory for data on its way through a command, in MB.", 1)
     cache_gb: int = _setting(20, "Largest size of the cache of checked-out run inputs, in GB.")
     host: str = _setting("127.0.0.1", "Address that the serving process listens on.")
     port: int = _setting(
@@ -57,11 +57,14 @@ def read(environment: Mapping[str, str], folder: Path) -> Settings:
     for path in _files(environment, folder, home):
         values.update(_from_file(path, home))
     values.update(_from_variables(environment))
-    if not values.get("hub"):
-        data = environment.get("XDG_DATA_HOME") or home / ".local" / "share"
-        values["hub"] = str(Path(data, "kamld", "hub"))
-    values["hub"] = str(folder / _expanded(values["hub"], home))
+    values["hub"] = str(folder / _hub(values.get("hub") or str(default_hub(environment)), home))
     return Settings(**values)
+
+
+def default_hub(environment: Mapping[str, str]) -> Path:
+    """Where the hub is when no setting says otherwise."""
+    data = environment.get("XDG_DATA_HOME") or _home(environment) / ".local" / "share"
+    return Path(data, "kamld", "hub")
 
 
 def _home(environment: Mapping[str, str]) -> Path:
@@ -74,6 +77,13 @@ def _home(environment: Mapping[str, str]) -> Path:
 
 def _expanded(path: str, home: Path) -> Path:
     return home / path[2:] if path == "~" or path.startswith("~/") else Path(path)
+
+
+def _hub(place: str, home: Path) -> Path:
+    """The folder; an address is refused before it becomes an odd folder name."""
+    if _ADDRESS.match(place):
+        raise Invalid("unsupported_hub", f"{place} is no folder, and only a folder can be a hub so far.")
+    return _expanded(place, home)
 
 
 def _files(environment: Mapping[str, str], folder: Path, home: Path) -> list[Path]:
@@ -100,7 +110,7 @@ def _from_file(path: Path, home: Path) -> dict[str, Any]:
             raise _wrong(f'In {path}, "{key}"', kinds[key])
         _check_bounds(f'In {path}, "{key}"', key, value)
     if read_values.get("hub"):
-        read_values["hub"] = str(path.parent / _expanded(read_values["hub"], home))
+        read_values["hub"] = str(path.parent / _hub(read_values["hub"], home))
     return read_values
 
 

@@ -13,12 +13,14 @@ from functools import cached_property
 from pathlib import Path
 
 from kamld.blobs import FolderBlobs
-from kamld.errors import NotFound
-from kamld.records.names import Name, Reference, parse_name, parse_reference
-from kamld.settings import Settings
+from kamld.errors import Invalid, NotFound
+from kamld.records.history import Dataset
+from kamld.records.names import Name, Reference, check_word, parse_name, parse_reference
+from kamld.settings import Settings, default_hub
 from kamld.store import Repository, open_hub
 from kamld.store.refs.revisions import Resolved
 from kamld.workspace import Binding
+from kamld.workspace.scan import HUB_MARK
 
 LOCAL = "local"  # in the hub's folder: what is this machine's own and not part of the format
 
@@ -33,10 +35,25 @@ class App:
 
     @cached_property
     def repository(self) -> Repository:
-        return self.open(self.settings.hub)
+        """The hub of the settings. Raises NotFound (no_hub) where there is none yet, unless that is
+        the place where hubs are by default."""
+        hub = Path(self.settings.hub)
+        if not (hub / HUB_MARK).exists() and hub != default_hub(self.environment):
+            raise NotFound("no_hub", f"There is no hub at {hub} yet.", "The first kamld commit makes it.")
+        return self.new_repository
 
-    def open(self, location: str) -> Repository:
+    @cached_property
+    def new_repository(self) -> Repository:
+        """The same, made if it is not there yet."""
+        return self._open(self.settings.hub)
+
+    def _open(self, location: str) -> Repository:
         return open_hub(FolderBlobs(Path(location)), self.threads)
+
+    @cached_property
+    def project(self) -> str:
+        """Raises Invalid (bad_name)."""
+        return check_word(self.settings.project, "project")
 
     @property
     def threads(self) -> int:
@@ -54,25 +71,36 @@ class App:
 
     def name(self, text: str) -> Name:
         """Raises Invalid."""
-        return parse_name(text, self.settings.project)
+        return parse_name(text, self.project)
 
     def reference(self, text: str) -> Reference:
         """Raises Invalid."""
-        return parse_reference(text, self.settings.project)
+        return parse_reference(text, self.project)
+
+    def dataset(self, text: str) -> Dataset:
+        """A dataset or model by its name alone. Raises Invalid, NotFound."""
+        return self.repository.names.get(self.name(text))
 
     def resolve(self, text: str) -> Resolved:
-        """Raises Invalid, NotFound."""
-        return self.repository.resolve(self.reference(text))
+        """A whole version. Raises NotFound, Invalid (path_in_name where a path is in the name)."""
+        reference = self.reference(text)
+        if reference.path:
+            raise Invalid(
+                "path_in_name",
+                f'"{text}" names a part; this is about whole versions.',
+                f"Leave :{reference.path} out.",
+            )
+        return self.repository.resolve(reference)
 
     def of_binding(self, folder: Path, binding: Binding) -> Repository:
         """The hub that a folder is bound to, which need not be the settings'. Raises NotFound."""
-        if not Path(binding.hub).is_dir():
+        if not (Path(binding.hub) / HUB_MARK).exists():
             raise NotFound(
                 "hub_gone",
                 f"The hub of {folder} is not at {binding.hub} any more.",
                 "Bring it back, or write its new place into .kamld/folder.json there.",
             )
-        return self.open(binding.hub)
+        return self._open(binding.hub)
 
 
 def _git_author(environment: Mapping[str, str]) -> str:

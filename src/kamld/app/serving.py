@@ -1,15 +1,17 @@
 """Serving, wired to a hub: its events, its models' files, its process, its log."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from kamld import ids
 from kamld.app import App
-from kamld.errors import Invalid, NotFound
+from kamld.errors import Invalid, NotFound, SystemFault
 from kamld.records.deployment import DeploymentEvent, ServedVersion
 from kamld.serving import launch
 from kamld.serving.client import Client
 from kamld.serving.deployments import wanted
+from kamld.serving.state import ServingState
 from kamld.store.refs.revisions import Resolved
 from kamld.workspace import export
 
@@ -22,20 +24,45 @@ def predictions_folder(app: App) -> Path:
     return serving_folder(app) / "predictions"
 
 
-def events(app: App) -> list[DeploymentEvent]:
-    """All deployment events of the hub, each endpoint's in order."""
-    sealed = app.repository.sealed
-    return [event for endpoint in sealed.endpoints() for event in sealed.history(endpoint)]
+def events(app: App, tell: Callable[[str], None] = lambda _: None) -> list[DeploymentEvent]:
+    """All deployment events of the hub, each endpoint's in order.
+
+    An endpoint with a damaged event is left out and told of, so that it stops nobody else.
+    """
+    sealed, found = app.repository.sealed, []
+    for endpoint in sealed.endpoints():
+        try:
+            found += sealed.history(endpoint)
+        except SystemFault as fault:
+            tell(f"The history of {endpoint} cannot be read: {fault}")
+    return found
 
 
-def process_command(app: App, *words: str) -> list[str]:
-    """How this kamld is started again for this hub, with the settings of now."""
-    return [sys.executable, "-m", "kamld", "--hub", app.settings.hub, *words]
+def server_command(app: App) -> list[str]:
+    """How a server is started for this hub, with the settings of now."""
+    settings = app.settings
+    return [
+        *_kamld(app), "serving-process", "--threads", str(settings.threads),
+        "--request-mb", str(settings.request_mb),
+        "--log-outputs" if settings.log_outputs else "--no-log-outputs",
+    ]  # fmt: skip
 
 
 def supervisor_command(app: App) -> list[str]:
     settings = app.settings
-    return process_command(app, "serving-supervisor", "--host", settings.host, "--port", str(settings.port))
+    where = ["--host", settings.host, "--port", str(settings.port)]
+    return [*_kamld(app), "serving-supervisor", *where, "--", *server_command(app)]
+
+
+def has_other_settings(app: App, found: ServingState) -> bool:
+    """Whether the process that runs was started with settings that are not those of now."""
+    settings = app.settings
+    elsewhere = found.host != settings.host or settings.port not in (0, found.port)
+    return elsewhere or list(found.command) != server_command(app)
+
+
+def _kamld(app: App) -> list[str]:
+    return [sys.executable, "-m", "kamld", "--hub", app.settings.hub]
 
 
 def served_version(app: App, resolved: Resolved, weight: int = 100) -> ServedVersion:

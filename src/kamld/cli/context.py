@@ -1,5 +1,7 @@
 """What every verb starts from: the settings, read once here, and the rooms wired to them."""
 
+import errno
+import os
 from collections.abc import Callable, Mapping
 from functools import cached_property, wraps
 from pathlib import Path
@@ -9,6 +11,8 @@ import click
 
 from kamld import settings
 from kamld.app import App
+from kamld.blobs import filesystem_fault
+from kamld.errors import NotFound
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
@@ -21,8 +25,17 @@ class Door:
 
     @cached_property
     def app(self) -> App:
-        folder = Path.cwd()
+        folder = _here()
         return App(settings.read(self._environment, folder), folder, self._environment)
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise NotFound(
+            "no_such_folder", "The folder that you are in was removed.", "Go to another: cd"
+        ) from None
 
 
 def pass_door(verb: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,3 +50,15 @@ def pass_door(verb: Callable[..., Any]) -> Callable[..., Any]:
 
 def json_option(verb: Verb) -> Verb:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(verb)
+
+
+def existing_folder(start: Path, given: Path) -> Path:
+    """A folder that a person named, in full. Raises NotFound (no_such_folder), SystemFault."""
+    try:
+        folder = Path(start, given).resolve()
+        if folder.is_dir():
+            return folder
+    except (RuntimeError, OSError) as error:  # a circle of links; a name that is too long; no permission
+        fault = error if isinstance(error, OSError) else OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        raise filesystem_fault(fault, str(given)) from None
+    raise NotFound("no_such_folder", f"There is no folder {given}.", "Name a folder that is there.")

@@ -1,10 +1,14 @@
 """How errors look: what was wrong, what to do next, the code at the end."""
 
 import json
+import os
+import tempfile
+import traceback
 
 import click
 
-from kamld.errors import KamldError
+from kamld.cli.terminal import safe
+from kamld.errors import KamldError, SystemFault
 
 
 def show_error(error: KamldError, *, as_json: bool) -> int:
@@ -13,7 +17,27 @@ def show_error(error: KamldError, *, as_json: bool) -> int:
         shape = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
         click.echo(json.dumps(shape, ensure_ascii=False))
     else:
-        click.echo(click.style(error.message, fg="red") + f"  ({error.code})", err=True)
+        click.echo(click.style(safe(error.message), fg="red") + f"  ({error.code})", err=True)
         if error.hint:
-            click.echo(error.hint, err=True)
+            click.echo(safe(error.hint), err=True)
     return error.exit_status
+
+
+def machine_fault(error: OSError) -> SystemFault:
+    """The machine's refusal where no room expected it."""
+    where = f" {error.filename}" if error.filename else ""
+    return SystemFault("io_error", f"The machine refused{where}: {error.strerror or error}.")
+
+
+def internal_fault(error: Exception) -> SystemFault:
+    """A fault of ours. What a developer needs is kept in a file; nothing is sent anywhere."""
+    hint = "Please report it."
+    try:
+        file, path = tempfile.mkstemp(prefix="kamld-", suffix=".txt")
+        with os.fdopen(file, "w", encoding="utf-8", errors="replace") as report:
+            report.writelines(traceback.format_exception(error))
+        hint = f"Please report it with {path}, which says where it happened."
+    except OSError:
+        pass
+    name = type(error).__name__
+    return SystemFault("internal", f"This is a fault in kamld itself ({name}): {error}", hint)

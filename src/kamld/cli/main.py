@@ -2,6 +2,7 @@
 errors become text and exit statuses."""
 
 import os
+import signal
 import sys
 from difflib import get_close_matches
 from importlib import import_module
@@ -9,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from kamld.cli.errors import show_error
+from kamld.cli.errors import internal_fault, machine_fault, show_error
 from kamld.errors import KamldError
 
 # Verb: its line in `kamld --help`. Each is kamld/cli/verb_<name>.py, `-` as `_`.
@@ -120,8 +121,17 @@ def run(arguments: list[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped. Nothing half-done was kept.", err=True)
+        click.echo("Stopped.", err=True)
         return 130
-    except BrokenPipeError:  # the reader went away, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            return _reader_gone()
+        return show_error(machine_fault(error), as_json=as_json)
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person gets a sentence, not a traceback
+        return show_error(internal_fault(error), as_json=as_json)
+
+
+def _reader_gone() -> int:
+    """Whoever read our output went away, as `| head` does: say nothing more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + signal.SIGPIPE

@@ -17,13 +17,13 @@ def make_list_or_remove(
             raise UsageError("usage", f"Which {kind} is to be removed?", f"kamld {kind} --help")
         _list(app, kind, name, as_json)
     elif remove:
-        _remove(app, kind, app.repository.names.get(app.reference(name).name), word)
+        _remove(app, kind, app.dataset(name), word)
     else:
         _make(app, kind, name, word, as_json)
 
 
 def _list(app: App, kind: RefKind, name: str, as_json: bool) -> None:
-    dataset = app.repository.names.get(app.reference(name).name)
+    dataset = app.dataset(name)
     found = [ref for ref in app.repository.live_refs(dataset) if ref.kind == kind]
     versions = app.repository.refs.versions(dataset) if kind == "tag" else {}
     if as_json:

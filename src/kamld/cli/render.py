@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from kamld import clock
+from kamld.cli.terminal import safe
 
 _UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 
@@ -66,7 +67,7 @@ def changed(added: int, removed: int, altered: int) -> str:
 
 
 def path(raw: bytes) -> str:
-    """A path as it can be shown: control characters and undecodable bytes escaped."""
+    """A path on one line: control characters and bytes that are no UTF-8 written out."""
     text = raw.decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
@@ -89,7 +90,7 @@ def table(
             last = i == len(row) - 1
             cells.append(gap + cell if i in right else cell if last else cell + gap)
         line = (indent + "  ".join(cells)).rstrip()
-        click.echo(click.style(line, dim=True) if header and number == 0 else line)
+        say(click.style(line, dim=True) if header and number == 0 else line)
 
 
 def _width(cell: str) -> int:
@@ -102,23 +103,18 @@ def commit_id(identifier: str) -> str:
 
 
 def say(text: str = "") -> None:
-    click.echo(text)
+    """A line for people; whatever is in it, the terminal only shows it."""
+    click.echo(safe(text))
 
 
 def note(text: str) -> None:
     """For people only, beside the result: to stderr."""
-    click.echo(text, err=True)
+    click.echo(safe(text), err=True)
 
 
 def json_value(value: Any) -> None:
     """One JSON value on one line; records as objects with their fields' names."""
-    click.echo(msgspec.json.encode(value, enc_hook=_plain).decode())
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode()
-    raise TypeError(f"{type(value)} has no JSON form")
+    click.echo(msgspec.json.encode(value).decode())
 
 
 @contextmanager

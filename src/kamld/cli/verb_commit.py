@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 
 from kamld.cli import render, views
-from kamld.cli.context import Door, json_option, pass_door
-from kamld.errors import NotFound
+from kamld.cli.context import Door, existing_folder, json_option, pass_door
+from kamld.errors import Conflict
 from kamld.records.history import Kind
-from kamld.records.names import Name, check_word
+from kamld.records.names import check_word, parse_name
 from kamld.workspace import CommitResult, commit_folder, read_binding
 
 
@@ -17,9 +17,13 @@ from kamld.workspace import CommitResult, commit_folder, read_binding
 @click.option("-m", "--message", required=True, help="What changed, in your words.")
 @click.option("--model", is_flag=True, help="Make a model of it, not a dataset, on first use.")
 @click.option("--name", help="Name on first use. Default: the folder's own.")
+@click.option("--project", help="Project on first use. Default: the settings'.")
 @json_option
 @pass_door
-def command(door: Door, folder: Path, message: str, model: bool, name: str | None, as_json: bool) -> None:
+def command(
+    door: Door, folder: Path, message: str, model: bool, name: str | None, project: str | None,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Keep what is in FOLDER as a new version.
 
     The first commit makes the dataset. No server, no configuration. What .kamldignore names is left
@@ -32,15 +36,16 @@ def command(door: Door, folder: Path, message: str, model: bool, name: str | Non
       kamld commit net --model -m "from the old server"
     """
     app = door.app
-    target = Path(app.folder, folder).resolve()
-    if not target.is_dir():
-        raise NotFound("no_such_folder", f"There is no folder {folder}.", "Name the folder to keep.")
+    target = existing_folder(app.folder, folder)
     binding = read_binding(target)
     kind: Kind = "model" if model else "dataset"
-    wanted = app.name(name) if name else None
-    if binding is None and wanted is None:
-        wanted = Name(app.settings.project, check_word(target.name, f"{kind} (use --name)"))
-    repository = app.of_binding(target, binding) if binding else app.repository
+    wanted = None
+    if binding is None or name or project:
+        within = check_word(project, "project") if project else app.project
+        wanted = parse_name(name or check_word(target.name, f"{kind} (use --name)"), within)
+    repository = app.of_binding(target, binding) if binding else app.new_repository
+    if binding and model and repository.names.get(binding.full_name).kind != "model":
+        raise Conflict("other_kind", f"{folder} is a folder of the dataset {binding.full_name} already.")
     with render.progress("Reading") as advance:
         result = commit_folder(
             repository, target, message, name=wanted, kind=kind, author=app.author, progress=advance

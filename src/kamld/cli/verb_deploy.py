@@ -43,11 +43,21 @@ def command(door: Door, name: str, endpoint: str | None, why: str, as_json: bool
     _, at, revision = name.partition("@")
     running = launch.ensure_running(wired.serving_folder(app), wired.supervisor_command(app))
     planned = plan_deploy(
-        wired.events(app), target, [served], author=app.author, revision=revision if at else "main", why=why
+        wired.events(app, render.note),
+        target,
+        [served],
+        author=app.author,
+        revision=revision if at else "main",
+        why=why,
     )
     if planned.event:
         app.repository.sealed.add_event(planned.event)
     state = _obeyed(app, target)
+    if wired.has_other_settings(app, running):
+        render.note(
+            "The serving process still has the settings that it was started with;"
+            " kamld stop --all, then deploy again, gives it those of now."
+        )
     url = f"{running.url}/v2/models/{target.name}"
     if as_json:
         render.json_value(endpoint_json(target.name, state, url))

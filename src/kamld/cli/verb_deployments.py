@@ -25,7 +25,7 @@ def command(door: Door, as_json: bool) -> None:
       kamld deployments --json
     """
     app = door.app
-    should = wanted(wired.events(app))
+    should = wanted(wired.events(app, render.note))
     states, url = _states(app)
     shown = [(want, _state(want, states)) for want in should]
     if as_json:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from kamld.cli import render, views
-from kamld.cli.context import Door, json_option, pass_door
+from kamld.cli.context import Door, existing_folder, json_option, pass_door
 from kamld.errors import UsageError
 from kamld.records.history import Commit
 from kamld.store import Change, Repository
@@ -36,9 +36,9 @@ def command(door: Door, versions: tuple[str, ...], patch: bool, as_json: bool) -
     if len(versions) > 2:
         raise UsageError("usage", "Two versions at most.", "kamld diff --help has examples.")
     app = door.app
-    folder = Path(app.folder, versions[0] if versions else ".").resolve()
-    if len(versions) < 2 and folder.is_dir():
-        top, binding = find_binding(folder)
+    named = Path(versions[0] if versions else ".")
+    if len(versions) < 2 and Path(app.folder, named).is_dir():
+        top, binding = find_binding(existing_folder(app.folder, named))
         repository = app.of_binding(top, binding)
         changes = folder_status(top, binding, repository).changes
         title = f"{binding.name}: {render.commit_id(binding.commit)} → {versions[0] if versions else '.'}"

@@ -55,7 +55,7 @@ def _show(predicted: Predicted, elapsed_ms: float) -> None:
         render.table([(name, f"{score:.2f}", "█" * round(score * _BAR)) for name, score in shown], right=(1,))
     if not predicted.scores:
         render.say(predicted.summary)
-    model = click.style(f"{answer.model} v{answer.version.removeprefix('v')}", bold=True)
+    model = click.style(f"{answer.model} {answer.version}", bold=True)
     render.say(f"{model}, {elapsed_ms:.1f} ms, prediction {answer.prediction}")
     render.say(f"Trace it: kamld why {answer.prediction}")
 

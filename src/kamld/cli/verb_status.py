@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from kamld.cli import render, views
-from kamld.cli.context import Door, json_option, pass_door
+from kamld.cli.context import Door, existing_folder, json_option, pass_door
 from kamld.workspace import find_binding, folder_status
 
 
@@ -22,7 +22,7 @@ def command(door: Door, folder: Path, as_json: bool) -> None:
       kamld status                 the folder you are in
     """
     app = door.app
-    top, binding = find_binding(Path(app.folder, folder).resolve())
+    top, binding = find_binding(existing_folder(app.folder, folder))
     repository = app.of_binding(top, binding)
     status = folder_status(top, binding, repository)
     if as_json:

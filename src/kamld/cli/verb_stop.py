@@ -29,7 +29,9 @@ def command(door: Door, endpoint: str | None, everything: bool, why: str, as_jso
     app = door.app
     if bool(endpoint) == everything:
         raise UsageError("usage", "Name one endpoint, or say --all.", "kamld deployments shows them.")
-    targets = [app.name(endpoint)] if endpoint else [want.name for want in wanted(wired.events(app))]
+    targets = (
+        [app.name(endpoint)] if endpoint else [want.name for want in wanted(wired.events(app, render.note))]
+    )
     stopped = [target for target in targets if _stop(app, target, why)]
     _settle(app, end=everything)
     if as_json:
@@ -42,7 +44,7 @@ def command(door: Door, endpoint: str | None, everything: bool, why: str, as_jso
 
 
 def _stop(app: App, target: Name, why: str) -> bool:
-    planned = plan_stop(wired.events(app), target, author=app.author, why=why)
+    planned = plan_stop(wired.events(app, render.note), target, author=app.author, why=why)
     if planned.event:
         app.repository.sealed.add_event(planned.event)
     return planned.event is not None
@@ -59,9 +61,9 @@ def _settle(app: App, *, end: bool) -> None:
         if end and not stopping:
             launch.client(found).shutdown()
     except KamldError as error:
-        if error.exit_status != 3:
+        if error.code not in launch.PASSING:
             raise
-        # the process is gone or going: there is nothing left to obey
+        # the process is gone or going: there is nobody left to obey
     else:
         if stopping or end:
             launch.wait_ended(folder)

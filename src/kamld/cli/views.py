@@ -1,5 +1,6 @@
 """The JSON objects and lines that several verbs share, so that a commit looks the same everywhere."""
 
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -20,11 +21,20 @@ def commit_json(identifier: str, commit: Commit) -> dict[str, Any]:
     return {"id": identifier, "parents": list(commit.parents)} | fields
 
 
+def path_json(raw: bytes) -> dict[str, str]:
+    """A path for programs: as text, and in base64 too where it is not UTF-8."""
+    try:
+        return {"path": raw.decode("utf-8")}
+    except UnicodeDecodeError:
+        text = raw.decode("utf-8", "backslashreplace")
+        return {"path": text, "path_bytes": b64encode(raw).decode()}
+
+
 def change_json(change: Change) -> dict[str, Any]:
     """Ids are absent where nobody had to read the file."""
     old, new = change.old, change.new
     return {
-        "path": change.path.decode("utf-8", "backslashreplace"),
+        **path_json(change.path),
         "change": change.sort,
         "old_size": old.size if old else None,
         "new_size": new.size if new else None,

@@ -16,7 +16,7 @@ _POLL_S = 0.02
 _ANSWER_S = 1.0  # a connection waits in the supervisor's socket; look again after this
 _CRASHES_MAX = 3  # of a server that never answered, before we stop waiting for it
 _LOG_MAX = 10_000_000  # bytes; a longer log is put aside at the next start
-_PASSING = ("server_not_running", "connection_lost", "server_stopping", "bad_token")
+PASSING = ("server_not_running", "connection_lost", "server_stopping", "bad_token")
 
 _started: list[subprocess.Popen[bytes]] = []  # polled, so that none stays behind as a zombie
 
@@ -73,7 +73,7 @@ def reconciled(folder: Path, command: Sequence[str], *, wait_s: float = START_MA
         try:
             return client(found).reconcile()
         except KamldError as error:
-            if error.code not in _PASSING or time.monotonic() > deadline:
+            if error.code not in PASSING or time.monotonic() > deadline:
                 raise
         time.sleep(_POLL_S)
 

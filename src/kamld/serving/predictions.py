@@ -33,6 +33,8 @@ _PAUSE_S = 0.005  # after each write; a thread switch a request would halve the 
 _DISORDER_MS = 5_000  # by which a line may stand later than its id's time says
 _STEP = 4096  # bytes: bisecting stops at a stretch this long
 
+_LAST_MS = 253402300799_999  # the end of the year 9999
+
 
 class PredictionLog:
     def __init__(self, folder: Path) -> None:
@@ -139,6 +141,8 @@ def find(folder: Path, prediction_id: str) -> Prediction | None:
     Raises Invalid when it is not a prediction id, SystemFault when the log cannot be read.
     """
     id = ids.parse_prediction_id(prediction_id)
+    if id.time_ms > _LAST_MS:
+        return None  # no calendar has that day
     path = folder / f"{_day(id)}.jsonl"
     try:
         with open(path, "rb") as file:

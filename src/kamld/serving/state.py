@@ -30,6 +30,7 @@ class ServingState(msgspec.Struct, frozen=True, kw_only=True):
     token: str = ""
     started: str = ""
     restarts: int = 0  # of the server since `started`
+    command: tuple[str, ...] = ()  # that starts a server: its settings are in it
     last_exit: str = ""  # how the server ended last, when it was not asked to
     trouble: Trouble | None = None  # why it could not start
 

@@ -132,6 +132,7 @@ class _Supervisor:
             url=f"http://{_reachable(host)}:{port}",
             token=secrets.token_hex(24),
             started=clock.now(),
+            command=tuple(command),
         )
 
     def run(self) -> None:

@@ -62,10 +62,9 @@ class Story:
 
         self._title("The first delivery, as it was, byte for byte")
         self._kamld("checkout", "digits@main~1", "before")
-        same = contents(self.folder / "before") == delivered
-        self._say(
-            f"{len(delivered):,} files compared with the delivery: {'all equal' if same else 'NOT EQUAL'}."
-        )
+        if contents(self.folder / "before") != delivered:
+            raise SystemFault("demo_failed", "What was checked out is not what was delivered.")
+        self._say(f"{len(delivered):,} files compared with the delivery: all equal.")
 
         self._title("Train and test, without copying, each file's side fixed for ever")
         self._kamld("split", "digits", "--test", "0.3", "--seed", "7")
@@ -93,7 +92,9 @@ class Story:
         answer = self._kamld("predict", "digits-net", "digits/3/0042.png", keep=True)
 
         self._title("What was it made of?")
-        self._kamld("why", answer.split()[-1])
+        told = self._kamld("why", answer.split()[-1], keep=True)
+        if "as delivered" not in told:
+            raise SystemFault("demo_failed", "The prediction was not traced to the first delivery.")
 
         self._title("The end: what was started is stopped")
         self._kamld("stop", "digits-net")
