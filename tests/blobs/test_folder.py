@@ -130,8 +130,21 @@ def _check_order(hub: Path, calls: list[tuple[str, str]], key: str) -> None:
 def test_what_another_wrote_is_made_durable_too(hub: Path, calls: list[tuple[str, str]]) -> None:
     FolderBlobs(hub).put("packs/x", [b"v"])
     calls.clear()
-    FolderBlobs(hub).put("packs/x", [b"v"])
+    again = FolderBlobs(hub)
+    again.put("packs/x", [b"v"])
+    assert ("fsync", str(hub / "packs")) in calls
+    calls.clear()
+    again.batch().put("packs/x", [b"v"])
     assert calls == [("fsync", str(hub / "packs"))]
+
+
+def test_a_folder_that_another_made_is_made_durable_too(hub: Path, calls: list[tuple[str, str]]) -> None:
+    (hub / "packs" / "ab").mkdir(parents=True)
+    calls.clear()
+    FolderBlobs(hub).put("packs/ab/x.pack", [b"v"])
+    renamed = next(at for at, (name, _) in enumerate(calls) if name == "rename")
+    for folder in (hub, hub / "packs"):  # each has the entry of the next, which may not be synced yet
+        assert ("fsync", str(folder)) in calls[:renamed]
 
 
 # --- refusals

@@ -1,6 +1,8 @@
 """A hub in a folder, filled the way the product fills it."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,9 @@ from kamld import ids
 from kamld.blobs import Blobs, FolderBlobs
 from kamld.catalog.search import Catalog
 from kamld.records.deployment import DeploymentEvent, ServedVersion
-from kamld.records.history import Dataset, Kind, Origin, Split
+from kamld.records.history import Dataset, Kind, Origin, Split, SplitPart
 from kamld.records.names import Name
-from kamld.records.run import Code, Environment, Run, RunInput, RunOutput, RunState
+from kamld.records.run import Code, Environment, Run, RunInput, RunOutput
 from kamld.store import Repository, open_hub
 from kamld.store.trees import FILE, Entry, entries_of, write_tree
 
@@ -54,7 +56,8 @@ class Hub:
     def split(self, source: Dataset, commit_id: str, part: str, test: float = 0.3) -> str:
         dataset = self.dataset(f"{source.name}-{part}")
         origin = Origin(dataset=source.id, project=source.project, name=source.name, commit=commit_id)
-        rule = Split(part=part, test=test, seed=7, threshold="4c00000000000000")
+        parts = (SplitPart(name="test", share=test), SplitPart(name="train", share=1 - test))
+        rule = Split(parts=parts, part=part, seed=7, thresholds={"": ("4c00000000000000",)})
         return self.commit(dataset, {f"{part}.txt": b"x"}, "split", origin=origin, split=rule)
 
     def code(self, files: dict[str, bytes]) -> str:
@@ -64,7 +67,7 @@ class Hub:
 
     def run(
         self, *, inputs: dict[str, str] | None = None, outputs: dict[str, str] | None = None,
-        run_id: str | None = None, project: str = "default", state: RunState = "succeeded",
+        run_id: str | None = None, project: str = "default", state: str = "succeeded",
         name: str = "train.py", started: str = "2026-03-02T10:00:00.000000Z", **about: Any,
     ) -> Run:  # fmt: skip
         run_id = run_id or ids.new_id()
@@ -85,7 +88,7 @@ class Hub:
                 for n, commit in (inputs or {}).items()
             ),
             outputs=tuple(
-                RunOutput(label=n, project=project, name=n, kind="model", commit=commit, version=1)
+                RunOutput(label=n, project=project, name=n, kind="model", commit=commit)
                 for n, commit in (outputs or {}).items()
             ),
             **{**given, **about},
@@ -101,7 +104,7 @@ class Hub:
         event = DeploymentEvent(
             key="", endpoint=endpoint, project=project, seq=len(self.sealed.history(name)) + 1,
             time="2026-03-02T11:00:00.000000Z", author=AUTHOR,
-            action="stop" if action == "stop" else "deploy", revision=f"{endpoint}@champion",
+            action=action, revision=f"{endpoint}@champion",
             versions=tuple(
                 ServedVersion(project=project, name=endpoint, version=version, commit=commit, weight=weight)
                 for version, commit, weight in served
@@ -111,6 +114,16 @@ class Hub:
 
     def catalog(self, name: str = "catalog.sqlite") -> Catalog:
         return Catalog(self.folder / "local" / name, self.repository)
+
+    def dump(self, name: str = "catalog.sqlite") -> dict[str, list[tuple[Any, ...]]]:
+        """Every table's rows, sorted: what two catalogs of one store must have in common."""
+        with self.catalog(name) as catalog:
+            catalog.refresh()
+        with closing(sqlite3.connect(self.folder / "local" / name)) as connection:
+            tables = connection.execute("select name from sqlite_schema where type = 'table'").fetchall()
+            return {
+                table: sorted(connection.execute(f'select * from "{table}"'), key=repr) for (table,) in tables
+            }
 
 
 @pytest.fixture

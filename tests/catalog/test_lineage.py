@@ -75,7 +75,7 @@ def test_a_prediction_leads_to_the_first_delivery(story: Story) -> None:
     made_with = f"code {code.tree[:12]}, Python 3.11.7, 2 packages"
     answer = explain(story.hub, prediction)
     assert lines(answer) == [
-        "prediction",
+        "prediction  not in the prediction log; this is what its id says",
         "  deployment digits-net  v2 at 10 %",
         "    digits-net v2  accuracy 0.934",
         f"      run 2  python train.py C=0.1  {made_with}",
@@ -192,8 +192,58 @@ def test_a_merge_follows_the_branch_that_it_landed_on(hub: Hub) -> None:
     theirs = hub.write({"a": b"1", "b": b"1"}, first, message="theirs")
     landed = hub.repository.land(digits, "main", theirs, author="Bo")
     chain = every(explain(hub, "digits"))
-    assert [node.id for node in chain] == [landed.head, mine, first]
+    assert [node.id for node in chain] == [landed.head, mine, first, theirs, first]
+    assert [node.via for node in chain] == ["", "parent", "parent", "merged", "parent"]
+    assert [node.repeated for node in chain] == [False] * 4 + [True]
     assert chain[0].details["parents"] == [mine, theirs]
+
+
+def test_what_a_run_made_is_found_behind_a_merge(hub: Hub) -> None:
+    net = hub.dataset("net", "model")
+    first = hub.commit(net, {"a": b"1"}, "by hand")
+    run = hub.run(inputs={"digits": hub.commit(hub.dataset("digits"), {"x": b"1"}, "as delivered")})
+    theirs = hub.write({"a": b"1", "b": b"1"}, first, run=run.id)
+    hub.commit(net, {"a": b"2"}, "mine")
+    hub.repository.land(net, "main", theirs, author="Bo")
+    assert run.id in {node.id for node in every(explain(hub, "net"))}
+
+
+def test_many_merges_are_a_short_answer(hub: Hub) -> None:
+    """Each of a side that began many commits before, so that the sides have most of them in common."""
+    digits = hub.dataset("digits")
+    commits = [hub.commit(digits, {"a": b"0"})]
+    for number in range(1, 40):
+        side = hub.write({"a": b"0", "b": b"%d" % number}, commits[max(0, number - 20)])
+        commits.append(hub.write({"a": b"%d" % number}, commits[-1], side))
+    hub.repository.refs.move(digits, "x", "tag", commits[-1], expected=None, author="Bo", reason="x")
+    answer = every(explain(hub, "digits@x"))
+    assert len(answer) < 5 * CHAIN_SHOWN
+    gap = next(node for node in answer if node.sort == "shortened")
+    assert gap.title == "32 commits between, 32 of them merges"
+    assert gap.details["merges"] == 32
+
+
+def test_the_origin_is_told_though_its_dataset_was_made_anew(hub: Hub) -> None:
+    old = hub.dataset("digits")
+    commit_id = hub.commit(old, {"a": b"1"}, "as delivered")
+    hub.split(old, commit_id, "train")
+    hub.repository.blobs.delete("names/default/digits.json")
+    hub.commit(hub.dataset("digits", "model"), {"a": b"2"})
+    origin = explain(hub, "digits-train").children[0]
+    assert (origin.sort, origin.title, origin.id) == ("dataset", "digits", commit_id)
+    with pytest.raises(NotFound):
+        explain(hub, f"digits@{commit_id}")
+
+
+def test_what_a_later_version_wrote_is_passed_on(story: Story) -> None:
+    story.hub.deploy("digits-net", ("v2", story.models[1], 100), action="promote")
+    node = explain(story.hub, "endpoint:digits-net")
+    assert (node.about, node.details["action"]) == (("promote v2",), "promote")
+    story.hub.run(state="paused")
+    assert explain(story.hub, "run:3").about[-1] == "paused"
+    with story.hub.catalog() as catalog:
+        assert [run.state for run in catalog.runs(state="paused")] == ["paused"]
+        assert catalog.left_out == ()
 
 
 def test_another_project_is_named(story: Story) -> None:
@@ -221,6 +271,8 @@ def test_a_prediction_of_another_hub_is_not_found(story: Story, tmp_path: Path) 
 def test_a_time_beyond_the_calendar_does_no_harm(story: Story) -> None:
     odd = ids.PredictionId(2**48 - 1, story.event.key, 0, 5)
     assert explain(story.hub, f"prediction:{odd}").time == ""
+    last_second = ids.PredictionId(253402300799_000, story.event.key, 0, 5)
+    assert explain(story.hub, f"prediction:{last_second}").time == ""  # it is later in Kiribati
 
 
 def test_times_are_those_of_the_records(story: Story) -> None:

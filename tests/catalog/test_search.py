@@ -31,25 +31,7 @@ def filled(hub: Hub) -> Hub:
     return hub
 
 
-# --- datasets
-
-
-def test_datasets_with_their_heads(hub: Hub, catalog: Catalog) -> None:
-    filled(hub)
-    hub.dataset("empty", project="a")
-    leaves = hub.dataset("leaves")
-    hub.commit(leaves, {"a": b"1"}, branch="old")
-    hub.commit(leaves, {"a": b"22"}, "newest", branch="new")
-    hub.repository.set_ref(leaves, "spring", "tag", hub.write({"a": b"333"}), author=AUTHOR)
-    empty, digits, net, other = catalog.datasets()
-    assert (digits.ref, digits.message, digits.commits, digits.versions) == ("main", "corrected", 2, 0)
-    assert (digits.entries, digits.bytes, digits.author) == (2, 5, AUTHOR)
-    assert (net.kind, net.commits, net.versions, net.message) == ("model", 2, 2, "second")
-    assert (empty.project, empty.commits, empty.ref, empty.commit, empty.bytes) == ("a", 0, None, None, 0)
-    assert (other.ref, other.message, other.bytes, other.commits) == ("new", "newest", 2, 3)
-    assert catalog.datasets(kind="model") == [net]
-    assert catalog.datasets(project="a") == [empty]
-    assert catalog.datasets(project="b") == []
+# --- commits
 
 
 def test_a_removed_ref_keeps_its_commits_findable(hub: Hub, catalog: Catalog) -> None:
@@ -59,7 +41,6 @@ def test_a_removed_ref_keeps_its_commits_findable(hub: Hub, catalog: Catalog) ->
     hub.repository.refs.move(
         digits, "try", "branch", None, expected=commit_id, author=AUTHOR, reason="removed"
     )
-    assert catalog.datasets()[0].ref is None
     assert catalog.owners(commit_id.upper()) == [(commit_id, digits)]
     assert catalog.owners("0" * 64) == []
 
@@ -151,7 +132,7 @@ def test_long_logs_of_moves_are_read_to_their_beginning(hub: Hub, catalog: Catal
         if number == 3:
             assert catalog.refresh().moves == 4
     assert catalog.refresh() == Refreshed(moves=146)
-    assert [row[2] for row in catalog.dump()["moves"]] == list(range(1, 151))
+    assert sorted(row[2] for row in hub.dump()["moves"]) == list(range(1, 151))
 
 
 def test_a_hub_restored_from_a_copy_is_derived_anew(hub: Hub, tmp_path: Path) -> None:
@@ -163,9 +144,9 @@ def test_a_hub_restored_from_a_copy_is_derived_anew(hub: Hub, tmp_path: Path) ->
         catalog.refresh()
     subprocess.run(["cp", "-r", hub.folder / "local", tmp_path / "copy"], check=True)
     copy = Hub(tmp_path / "copy")
-    with copy.catalog() as catalog, copy.catalog("fresh.sqlite") as fresh:
+    with copy.catalog() as catalog:
         assert catalog.refresh().anew
-        assert catalog.dump() == fresh.dump()
+        assert copy.dump() == copy.dump("fresh.sqlite")
         (copy.folder / "refs" / digits.id / "main").unlink()
         copy.commit(digits, {"a": b"other"})
         assert catalog.refresh().anew
@@ -176,7 +157,7 @@ def test_the_catalog_of_another_hub_is_not_believed(hub: Hub, tmp_path: Path) ->
         catalog.refresh()
     other = open_hub(FolderBlobs(tmp_path / "other"))
     with Catalog(hub.folder / "local" / "catalog.sqlite", other) as catalog:
-        assert catalog.datasets() == []
+        assert catalog.runs() == []
 
 
 CHILD = """
@@ -189,7 +170,7 @@ folder = Path(sys.argv[1])
 for _ in range(int(sys.argv[2])):
     with Catalog(folder / "local" / "catalog.sqlite", open_hub(FolderBlobs(folder))) as catalog:
         assert not catalog.refresh().anew
-        catalog.datasets()
+        catalog.runs()
         assert not catalog.mended
 """
 
@@ -204,8 +185,7 @@ def test_processes_that_refresh_at_once(hub: Hub) -> None:
     for child in children:
         assert child.communicate()[1] == ""
         assert child.returncode == 0
-    with hub.catalog() as catalog, hub.catalog("fresh.sqlite") as fresh:
-        assert catalog.dump() == fresh.dump()
+    assert hub.dump() == hub.dump("fresh.sqlite")
 
 
 # --- damage
@@ -262,16 +242,14 @@ def sql(statement: str) -> Callable[[Path], None]:
 )
 def test_a_damaged_catalog_is_made_anew_in_silence(hub: Hub, damage: Callable[[Path], None]) -> None:
     filled(hub)
-    with hub.catalog() as catalog:
-        before = (catalog.dump(), catalog.datasets(), catalog.runs())
+    before = hub.dump()
     damage(hub.folder / "local" / "catalog.sqlite")
     hub.dataset("later")
     with hub.catalog() as catalog:
         assert len(catalog.runs()) == 1
-        assert [d.name for d in catalog.datasets()] == ["digits", "digits-net", "later"]
+    assert {row[2] for row in hub.dump()["datasets"]} == {"digits", "digits-net", "later"}
     hub.repository.blobs.delete("names/default/later.json")
-    with hub.catalog() as catalog:
-        assert (catalog.dump(), catalog.datasets(), catalog.runs()) == before
+    assert hub.dump() == before
 
 
 def test_damage_while_it_is_open(hub: Hub, catalog: Catalog) -> None:
@@ -292,6 +270,47 @@ def test_a_lost_commit_is_told_and_leaves_the_catalog_as_it_was(hub: Hub, catalo
     )
     with pytest.raises(SystemFault, match="lost the object 000000000000"):
         catalog.refresh()
+
+
+def damaged(hub: Hub, pattern: str) -> Path:
+    path = next(hub.folder.glob(pattern))
+    path.write_bytes(b"\0" * path.stat().st_size)
+    return path
+
+
+def test_a_damaged_run_is_left_out_and_named(hub: Hub, catalog: Catalog) -> None:
+    filled(hub)
+    lost, kept = hub.run(), hub.run()
+    path = next(hub.folder.glob(f"runs/**/{lost.id}.json"))
+    before = path.read_bytes()
+    damaged(hub, f"runs/**/{lost.id}.json")
+    for _ in range(2):
+        assert [run.number for run in catalog.runs(sort="number")] == [1, kept.number]
+        assert len(catalog.left_out) == 1
+        assert lost.id in catalog.left_out[0]
+    assert catalog.rebuild().damaged == catalog.left_out
+    path.write_bytes(before)
+    assert [run.number for run in catalog.runs(sort="number")] == [1, lost.number, kept.number]
+    assert catalog.left_out == ()
+    path.write_bytes(next(hub.folder.glob(f"runs/**/{kept.id}.json")).read_bytes())
+    with hub.catalog("anew.sqlite") as anew:
+        assert len(anew.runs()) == 2
+        assert f"run {lost.id} is that of run {kept.id}" in anew.left_out[0]
+
+
+def test_a_damaged_event_is_left_out_and_named(hub: Hub, catalog: Catalog) -> None:
+    commit_id = hub.commit(hub.dataset("net", "model"), {"a": b"1"})
+    for endpoint in ("one", "two"):
+        hub.deploy(endpoint, ("v1", commit_id, 100))
+    event = hub.deploy("one", ("v1", commit_id, 100))
+    path = hub.folder / "events" / f"{event.key}.json"
+    before = path.read_bytes()
+    damaged(hub, f"events/{event.key}.json")
+    assert catalog.owners(commit_id)
+    assert event.key in catalog.left_out[0]
+    assert len(hub.dump()["deployment_events"]) == 1
+    path.write_bytes(before)
+    assert len(hub.dump()["deployment_events"]) == 3
 
 
 # --- the machine

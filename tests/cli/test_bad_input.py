@@ -11,6 +11,7 @@ import pytest
 from msgspec import structs
 
 from kamld.blobs import FolderBlobs
+from kamld.records.names import Name
 from kamld.store import open_hub
 from kamld.store.commits import write_commit
 from tests.cli.conftest import Kamld, process
@@ -43,15 +44,16 @@ def test_revisions_that_are_none(kamld: Kamld, digits: Path) -> None:
 def test_a_beginning_that_two_commits_share(kamld: Kamld, digits: Path, hub: Path) -> None:
     first = kamld("commit digits -m one --json").json
     repository = open_hub(FolderBlobs(hub))
-    commit = repository.commit(first["id"])
+    last, commit = first["id"], repository.commit(first["id"])
     seen: dict[str, str] = {}
     with repository.writer() as writer:
-        for number in range(3000):  # 4 hex digits: about 70 pairs of 3000 begin alike
-            other = write_commit(writer, structs.replace(commit, message=str(number)))
-            if other[:4] in seen:
-                break
-            seen[other[:4]] = other
-    refused(kamld, f"log digits@{other[:4]}", "ambiguous_revision", other[:12], seen[other[:4]][:12])
+        while last[:4] not in seen:  # of 4 hex digits some 300 are enough
+            seen[last[:4]] = last
+            commit = structs.replace(commit, parents=(last,), message=str(len(seen)))
+            last = write_commit(writer, commit)
+    dataset = repository.names.get(Name("default", "digits"))
+    repository.refs.move(dataset, "main", "branch", last, expected=first["id"], author="a", reason="r")
+    refused(kamld, f"log digits@{last[:4]}", "ambiguous_revision", last[:12], seen[last[:4]][:12])
 
 
 @pytest.mark.parametrize("name", ["../digits", "a/b/c", "a..b", ".hidden", "-", "a b", "x" * 101])
@@ -209,3 +211,29 @@ def test_settings_that_are_wrong(kamld: Kamld, here: Path, monkeypatch: pytest.M
     refused(kamld, "hub", "bad_settings", "a whole number")
     (here / "kamld.toml").write_text("port = = 1\n")
     refused(kamld, "hub", "bad_settings", "not valid TOML")
+
+
+def test_counts_and_names_that_are_none(kamld: Kamld, digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "empty" in kamld("commit '' -m one", status=2).err
+    kamld("commit digits -m one")
+    kamld("log digits -n 0", status=2)
+    kamld("log digits -n -3", status=2)
+    refused(kamld, "status digits/nope", "no_such_folder")
+    refused(kamld, "log", "not_bound")
+    assert kamld("log digits -n x --json", status=2).json["error"]["code"] == "usage"
+
+
+def test_predictions_that_are_no_numbers_are_shown(kamld: Kamld, model: str, here: Path) -> None:
+    import numpy as np
+
+    np.save(here / "nan.npy", np.full((2, 1), np.nan, np.float32))
+    kamld("deploy double")
+    assert "nan" in kamld("predict double nan.npy").out
+
+
+def test_a_closed_or_full_output(here: Path) -> None:
+    for where in ("> /dev/full", ">&-"):
+        words = f"{sys.executable} -m kamld --help {where}"
+        said = subprocess.run(["sh", "-c", words], capture_output=True, text=True, check=False)
+        assert "Traceback" not in said.stderr
+        assert said.returncode in (0, 3)

@@ -61,5 +61,5 @@ def test_sides_stay_when_more_is_added(
 def test_a_folder_that_is_in_use_is_left_alone(kamld: Kamld, here: Path) -> None:
     (here / "mine").mkdir()
     (here / "mine/file").write_text("x")
-    assert "(demo_folder)" in kamld("demo --dir mine", status=3).err
+    assert "(demo_folder)" in kamld("demo --dir mine", status=1).err
     assert [p.name for p in (here / "mine").iterdir()] == ["file"]

@@ -86,3 +86,11 @@ def test_nothing_yet(kamld: Kamld) -> None:
     assert "No run yet" in kamld("runs").out
     assert "Nothing is deployed" in kamld("deployments").out
     assert "Nothing here yet" in kamld("ls").out
+
+
+def test_what_a_run_printed(kamld: Kamld, digits: Path) -> None:
+    kamld("commit digits -m one")
+    kamld("run -i digits -- sh -c 'echo out; echo err >&2; exit 4'", status=4)
+    assert kamld("logs 1").out == "out\n"
+    assert kamld("logs run:1 --stderr").out == "err\n"
+    assert "(unknown_run)" in kamld("logs 2", status=1).err

@@ -1,9 +1,11 @@
 """From a prediction back to the first delivery, and what is left when the catalog goes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from kamld import ids
 from tests.cli.conftest import Kamld
 
 TRAIN = """
@@ -46,6 +48,15 @@ def test_a_prediction_names_the_first_delivery(kamld: Kamld, traced: str) -> Non
     text = kamld(f"why {traced}").out
     for word in ("deployment net", "net v1", "run 1", "split 50 % of digits, seed 3", "as delivered"):
         assert word in text
+
+
+def test_a_prediction_of_no_day_leads_there_too(kamld: Kamld, traced: str) -> None:
+    odd = replace(ids.parse_prediction_id(traced), time_ms=2**48 - 1)
+    first = kamld("log digits --json").json[-1]
+    tree = kamld(f"why {odd} --json").json
+    assert first["id"] in {node["id"] for node in chain(tree, "dataset")}
+    assert "time" not in tree
+    assert "deployment net" in kamld(f"why {odd}").out
 
 
 @pytest.mark.parametrize("lost", ["catalog.sqlite", "index"])

@@ -74,7 +74,7 @@ def test_json_of_the_rest(kamld: Kamld, digits: Path, hub: Path) -> None:
     assert kamld("diff digits --json").json[0]["change"] == "removed"
     assert kamld("tag digits t --json").json["name"] == "t"
     assert kamld("branch digits --json").json[0]["name"] == "main"
-    assert set(kamld("rebuild --json").json) == {"objects", "catalog"}
+    assert set(kamld("rebuild --json").json) == {"objects", "damaged_packs", "catalog"}
 
 
 def test_names_of_another_project(kamld: Kamld, digits: Path) -> None:

@@ -18,7 +18,7 @@ from blake3 import blake3
 from kamld.blobs import FolderBlobs
 from kamld.records.deployment import DeploymentEvent, ServedVersion
 from kamld.records.encoding import encode
-from kamld.records.history import Dataset, Origin
+from kamld.records.history import Dataset, Origin, Split, SplitPart
 from kamld.records.names import Name
 from kamld.records.run import Code, Environment, Run, RunInput, RunOutput
 from kamld.store import Repository, Source, open_hub
@@ -126,6 +126,7 @@ def make(folder: Path) -> Any:
     one: Files = {b"one.txt": (FILE, b"1")}
     about = {"metadata": {"note": "π ≈ 3", "none": None, "share": 0.1}}
     maker.commit(data, one, second.commit_id, "tried", branch="größer", **about)
+    maker.create(Name("garden", "begun"), "model")  # whose maker was killed
     maker.point(data, "v1.0", "tag", first.commit_id)
     maker.point(data, "doomed", "branch", first.commit_id)
     maker.remove(data, "doomed", "branch", first.commit_id)
@@ -141,6 +142,12 @@ def make(folder: Path) -> Any:
         versions.append(maker.commit(model, files, parent, f"training {number}", origin=origin).commit_id)
     other = maker.create(Name("garden", "later"), "dataset")
     maker.commit(other, flowers(), None, "nothing new, and an index segment of its own")
+    rule = Split(
+        parts=(SplitPart(name="test", share=0.25), SplitPart(name="train", share=0.75)),
+        part="test", seed=-7, thresholds={"": ("4000000000000000",)},
+    )  # fmt: skip
+    part = maker.create(Name("garden", "flowers-test"), "dataset")
+    maker.commit(part, one, None, "25 % of flowers", origin=origin, split=rule)
     for number in range(70):
         maker.point(model, "champion", "alias", versions[number % 2])
     _run(maker, second.commit_id, versions[2])
@@ -159,7 +166,7 @@ def _run(maker: Maker, data: str, model: str) -> None:
     read = RunInput(
         label="flowers", project="garden", name="flowers", kind="dataset", revision="main", commit=data
     )
-    made = RunOutput(label="net", project="garden", name="flower-net", kind="model", commit=model, version=3)
+    made = RunOutput(label="net", project="garden", name="flower-net", kind="model", commit=model)
     run = Run(
         id=run_id,
         project="garden",

@@ -65,7 +65,9 @@ class Hub:
         self.places = dict(self.index())
 
     def record(self, key: str) -> Any:
-        data = (self.folder / key).read_bytes()
+        data, digest, end = (self.folder / key).read_bytes().split(b"\n")
+        assert blake3(data).hexdigest().encode() == digest, f"{key} is damaged"
+        assert end == b""
         value = json.loads(data)
         again = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         assert again.encode() == data, f"{key} is not canonical"
@@ -231,6 +233,14 @@ class Hub:
         }
         return {"message": commit["message"], "parents": parents, "files": files}
 
+    def following(self, key: str) -> list[str]:
+        """Every event's key of an endpoint, found without a listing: the hint may be behind."""
+        place = key.rpartition("/")[0]
+        last = self.record(f"endpoints{place.removeprefix('deployments')}.json")["last"]
+        while (self.folder / place / f"{last + 1:08d}").exists():
+            last += 1
+        return [f"{place}/{seq:08d}" for seq in range(1, last + 1)]
+
     def everything(self) -> Any:
         datasets = [self.record(key) for key in self.keys("names")]
         endpoints: dict[str, list[Any]] = {}
@@ -239,10 +249,18 @@ class Hub:
             name = f"{event['project']}/{event['endpoint']}"
             endpoints.setdefault(name, []).append(event)
             assert key == f"deployments/{name}/{event['seq']:08d}"
-        numbers = {key: (self.folder / key).read_text() for key in self.keys("run-numbers")}
+            assert key in self.following(key)
+        numbers = {
+            key: (self.folder / key).read_text() for key in self.keys("run-numbers") if key[-1].isdigit()
+        }
+        for key in numbers:
+            hint = self.record(f"{key.rpartition('/')[0]}/last.json")
+            assert f"{key.rpartition('/')[0]}/{hint['last']:08d}" in numbers
         return {
             "datasets": {f"{d['project']}/{d['name']}": self.dataset(d) for d in datasets},
-            "runs": {key: self.record(f"runs/{run_id}.json") for key, run_id in numbers.items()},
+            "runs": {
+                key: self.record(f"runs/{run_id[-2:]}/{run_id}.json") for key, run_id in numbers.items()
+            },
             "endpoints": endpoints,
         }
 

@@ -40,14 +40,14 @@ def test_a_run_is_there_until_it_is_removed(live: LiveDatabase, path: Path) -> N
     assert live.runs() == []
     live.add_run(RUN)
     with LiveDatabase(path) as again:
-        assert again.run(RUN.id) == RUN
+        assert again.runs() == [RUN]
         params = again.runs()[0].params
     assert {name: type(value) for name, value in params.items()} == {
         "C": float, "n": int, "deep": bool, "text": str
     }  # fmt: skip
     assert live.remove_run(RUN.id)
     assert not live.remove_run(RUN.id)
-    assert live.run(RUN.id) is None
+    assert live.runs() == []
 
 
 def test_newest_first_and_by_project(live: LiveDatabase) -> None:

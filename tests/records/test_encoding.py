@@ -125,3 +125,10 @@ def test_damage(data: bytes, kind: type[msgspec.Struct]) -> None:
 def test_no_bytes_raise_anything_else(data: bytes) -> None:
     with suppress(SystemFault):
         decode(data, Commit, "it")
+
+
+def test_words_of_a_later_version_are_read() -> None:
+    later = DeploymentEvent(
+        key="0" * 8, endpoint="e", project="p", seq=1, time=TIME, author="a", action="promote"
+    )
+    assert decode(encode(later), DeploymentEvent, "it") == later

@@ -117,6 +117,7 @@ def test_examples(text: str, project: str, name: str, revision: Revision, path: 
         ("a@main~x", "bad_revision"), ("a@main~-1", "bad_revision"), ("a@main~２", "bad_revision"),
         ("a@main~" + "9" * 5000, "bad_revision"), ("a@{{2018-03-02}}", "bad_revision"),
         ("a@main@{yesterday}", "bad_time"), ("a@{}", "bad_time"),
+        ("a@main{2026-03-02}", "bad_revision"), ("a@main{2026-03-02}~1", "bad_revision"),
         ("a@{0001-01-01T00:00+14:00}", "bad_time"),
     ],
 )  # fmt: skip
@@ -132,7 +133,9 @@ def test_early_times_read_back() -> None:
     assert parse_revision(str(revision)) == revision
 
 
-@pytest.mark.parametrize("word", ["花" * 23, "a" * 101, "-x", ".", "..", "a b", "a\u202eb", "\udc80", "a/b"])
+@pytest.mark.parametrize(
+    "word", ["花" * 23, "a" * 101, "-x", ".", "..", ".nfs0001", "a b", "a\u202eb", "\udc80", "a/b"]
+)
 def test_refs_refused(word: str) -> None:
     """花 is nine characters in a key: with `-conflict-` and an id, 23 would not fit a file's name."""
     with pytest.raises(Invalid):

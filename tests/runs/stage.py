@@ -1,6 +1,8 @@
 """A hub with runs, for tests; as a program, one run in a process of its own.
 
-python -m tests.runs.stage HUB FOLDER [-i INPUT] [-o OUTPUT] [-p NAME=VALUE] -- COMMAND
+python -m tests.runs.stage [--die WHEN] HUB FOLDER [-i INPUT] [-o OUTPUT] [-p NAME=VALUE] -- COMMAND
+
+WHEN as in tests.workspace.killed.
 """
 
 import argparse
@@ -24,6 +26,7 @@ from kamld.runs.runner import Begun, Outcome, Runner
 from kamld.runs.unfinished import Closed
 from kamld.store import Repository, Tree, open_hub
 from kamld.workspace import commit_folder
+from tests.workspace.killed import die
 
 ROOT = Path(__file__).resolve().parents[2]
 AUTHOR = "Ada <ada@example.org>"
@@ -144,6 +147,7 @@ def staged(hub: Path, folder: Path, cache_gb: int = 1) -> Iterator[Stage]:
 
 def main() -> int:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--die", default="never")
     parser.add_argument("hub", type=Path)
     parser.add_argument("folder", type=Path)
     for option in ("-i", "-o", "-p"):
@@ -151,6 +155,7 @@ def main() -> int:
     own, command = sys.argv[1 : sys.argv.index("--")], sys.argv[sys.argv.index("--") + 1 :]
     words = parser.parse_args(own)
     with staged(words.hub, words.folder) as stage:
+        die(words.die)
         try:
             outcome = stage.run(*command, inputs=words.i, outputs=words.o, params=words.p, told=Aloud())
         except KamldError as error:

@@ -9,7 +9,8 @@ import pytest
 from kamld.records.run import Code
 from kamld.runs import code as captured_code
 from kamld.runs.git import without_secrets
-from tests.runs.stage import Stage
+from kamld.runs.interface import JobCode
+from tests.runs.stage import Stage, Told
 
 
 def git(folder: Path, *words: str) -> str:
@@ -168,3 +169,38 @@ def test_without_the_git_program(stage: Stage, monkeypatch: pytest.MonkeyPatch) 
 )
 def test_a_remote_without_secrets(address: str, kept: str) -> None:
     assert without_secrets(address) == kept
+
+
+@pytest.mark.parametrize("name", ["evil", "evil=x", "e v.i"])
+@pytest.mark.parametrize("what", ["clean", "process"])
+def test_no_filter_is_started(stage: Stage, name: str, what: str) -> None:
+    git(stage.folder, "init", "-q", ".")
+    write(stage.folder, "train.py", "data.txt")
+    git(stage.folder, "add", ".")
+    git(stage.folder, "commit", "-qm", "m")
+    harm = stage.folder.parent / "harm"
+    git(stage.folder, "config", f"filter.{name}.{what}", f"touch {harm}; cat")
+    git(stage.folder, "config", f"filter.{name}.required", "true")
+    (stage.folder / ".git/info/attributes").write_text(f"*.txt filter={name}\n")
+    (stage.folder / "data.txt").write_text("changed\n")
+    code, _ = code_of(stage)
+    assert not harm.exists()
+    assert code.git_diff
+    assert b"+changed" in stage.text(code.git_diff)
+
+
+def test_a_file_with_kamlds_own_name_is_no_code(stage: Stage) -> None:
+    git(stage.folder, "init", "-q", ".")
+    write(stage.folder, "train.py", "sub/.kamld")
+    git(stage.folder, "add", "-f", ".")
+    assert code_of(stage)[1] == {"train.py"}
+
+
+def test_the_job_knows_its_code(stage: Stage) -> None:
+    git(stage.folder, "init", "-q", ".")
+    write(stage.folder, "train.py", "sub/x.py")
+    told = Told()
+    made = stage.run("true", folder=stage.folder / "sub", told=told)
+    job = told.begun_runs[0].plan.job
+    assert made.run.code
+    assert job.code == JobCode(tree=made.run.code.tree, inside="sub")

@@ -1,10 +1,12 @@
 """The local executor's parts: logs that are kept, the interpreter that is asked, attaching later."""
 
+import ast
 import sys
 from pathlib import Path
 
 import pytest
 
+from kamld import runs
 from kamld.runs.executor.environment import Inquiry, interpreter_of
 from kamld.runs.executor.kept_log import KeptLog
 from tests.runs.stage import Stage, Told
@@ -91,3 +93,13 @@ def test_logs_can_be_read_while_it_runs(stage: Stage) -> None:
 
     stage.run("echo", "hello", told=Curious())
     assert seen == [b"llo\n"]
+
+
+def test_only_the_composition_root_knows_which_executor_there_is() -> None:
+    """Runs speak to executors through kamld.runs.interface alone."""
+    room = Path(runs.__file__).parent
+    for path in room.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            named = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            named += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not [name for name in named if name.startswith("kamld.runs.executor")], path

@@ -1,14 +1,18 @@
 """Sealing that is interrupted: what is kept then, and what the next start makes of it."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from kamld.errors import SystemFault
+from kamld.records.history import Dataset, Kind
 from kamld.records.names import Name
 from kamld.runs import draft
 from kamld.runs.unfinished import close_unfinished
-from tests.runs.stage import Stage, Told
+from tests.runs.stage import ROOT, Stage, Told, staged
+from tests.workspace.killed import STATUS
 
 WRITE = 'echo "$KAMLD_RUN_ID" > "$KAMLD_OUTPUT_NET/model"; echo done'
 
@@ -54,7 +58,9 @@ def test_a_sealed_run_whose_outputs_did_not_land_lands_them_later(
         patch.setattr(stage.repository, "land", broken)
         broken_run(stage)
     [run_id] = stage.repository.sealed.run_ids()
-    assert stage.repository.names.find(Name("default", "net")) is None
+    net = stage.repository.names.find(Name("default", "net"))
+    assert net
+    assert stage.repository.refs.find(net, "main") is None
     [closed] = close_unfinished(stage.repository, stage.executor, stage.live, stage.state)
     assert closed.run
     assert closed.run.id == run_id
@@ -119,3 +125,52 @@ def test_an_end_fits_its_file(tmp_path: Path) -> None:
     assert folder.end() == draft.End(ended="now", state="failed", code="x", error="é" * 800)
     assert (folder.path / "end.json").stat().st_size == 4096
     folder.close()
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "before:kamld.store.sealed:Sealed.seal_run",
+        "after:kamld.store.sealed:Sealed.seal_run",
+        "before:kamld.store.repository:Repository.create",
+        "after:kamld.store.repository:Repository.create",
+        "after:kamld.store.repository:Repository.land",
+    ],
+)
+def test_killed_at_every_gap_of_a_first_output(tmp_path: Path, when: str) -> None:
+    hub, work = tmp_path / "hub", tmp_path / "work"
+    words = ["--die", when, str(hub), str(work), "-o", "model:net", "--", "sh", "-c", WRITE]
+    program = [sys.executable, "-m", "tests.runs.stage", *words]
+    assert subprocess.run(program, cwd=ROOT, capture_output=True, check=False).returncode == STATUS
+    with staged(hub, work) as stage:
+        told = Told()
+        assert stage.run("true", told=told).run.number == 2
+        [closed] = told.closed_runs
+        assert closed.run
+        assert (closed.run.state, closed.run.number) == ("succeeded", 1)
+        assert stage.files("net@v1") == {"model": f"{closed.run.id}\n".encode()}
+        assert stage.left() == []
+        again = stage.run("sh", "-c", WRITE, outputs=["model:net"])
+        assert [landing.version for landing in again.landings] == [2]
+
+
+def test_a_name_that_nothing_landed_under_is_free_for_another_kind(stage: Stage) -> None:
+    stage.repository.create(Name("default", "net"), "dataset")
+    made = stage.run("sh", "-c", WRITE, outputs=["model:net"])
+    assert [landing.version for landing in made.landings] == [1]
+
+
+def test_an_output_whose_name_somebody_else_was_faster_to_make(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = stage.repository.create
+
+    def faster(name: Name, kind: Kind) -> Dataset:
+        monkeypatch.setattr(stage.repository, "create", create)
+        stage.commit("net", {"theirs": "1"}, kind="model")
+        return create(name, kind)
+
+    monkeypatch.setattr(stage.repository, "create", faster)
+    made = stage.run("sh", "-c", WRITE, outputs=["model:net"])
+    assert [landing.branch for landing in made.landings] == ["main"]
+    assert set(stage.files("net")) == {"theirs", "model"}

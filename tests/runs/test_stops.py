@@ -175,3 +175,19 @@ def test_a_full_disk_at_the_end_loses_nothing(small_disk: SmallDisk, tmp_path: P
         assert (run.state, run.exit_status) == ("succeeded", 0)
         assert len(stage.files("net@v1")["model"]) == 3_000_000
         assert stage.left() == []
+
+
+def test_what_the_command_leaves_running_is_ended_however_deaf(stage: Stage) -> None:
+    began = time.monotonic()
+    deaf = '(trap "" TERM; exec >/dev/null 2>&1; touch deaf; exec sleep 77) & echo $! > pid'
+    stage.run("sh", "-c", f"{deaf}; while [ ! -e deaf ]; do sleep 0.01; done")
+    assert time.monotonic() - began < 20
+    state = Path("/proc", (stage.folder / "pid").read_text().strip(), "stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] in "ZX"
+
+
+def test_a_command_that_leaves_nothing_running_is_not_waited_for(stage: Stage) -> None:
+    stage.run("true")
+    began = time.monotonic()
+    stage.run("true")
+    assert time.monotonic() - began < 1.5

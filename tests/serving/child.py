@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -32,12 +33,13 @@ def main() -> int:
         path = hub / "events.json"
         return msgspec.json.decode(path.read_bytes(), type=list[DeploymentEvent]) if path.exists() else []
 
-    def model_folder(version: ServedVersion) -> Path:
+    @contextmanager
+    def model_folder(version: ServedVersion) -> Iterator[Path]:
         time.sleep(settings.get("loading_s", 0))
         folder = hub / version.commit
         if not folder.exists():
             raise Invalid("lost_model", f"{version.name} {version.version} is lost.")
-        return folder.resolve()
+        yield folder.resolve()
 
     return run(
         folder=hub / "serving",

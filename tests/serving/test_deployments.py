@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from kamld.errors import Conflict, Invalid, NotFound
+from kamld.errors import Conflict, Invalid, NotFound, SystemFault
 from kamld.records.deployment import DeploymentEvent, ServedVersion
 from kamld.records.names import Name
 from kamld.serving.deployments import Planned, plan_deploy, plan_stop, wanted
@@ -110,6 +110,23 @@ def test_what_is_wanted_is_all_since_the_last_stop_newest_first() -> None:
     (found,) = wanted(reversed(events))
     assert found.name == FLOWERS
     assert [e.versions[0].version for e in found.events] == ["v3", "v2"]
+
+
+def test_an_action_of_a_later_version() -> None:
+    """Servers go on with what they know; who wants to change that endpoint is refused, others are not."""
+    events: list[DeploymentEvent] = []
+    deploy(events, version(1))
+    made = events[-1]
+    events.append(msgspec.structs.replace(made, key="0" * 8, seq=made.seq + 1, action="promote", versions=()))
+    (found,) = wanted(events)
+    assert found.events == (made,)
+    for change in (lambda: deploy(events, version(2)), lambda: stop(events)):
+        with pytest.raises(SystemFault) as fault:
+            change()
+        assert fault.value.code == "newer_record"
+    with pytest.raises(Conflict):
+        deploy(events, version(2), to=Name("elsewhere", FLOWERS.name))
+    assert deploy(events, version(2), to=Name("default", "other")).event
 
 
 def test_earlier_endpoints_come_first() -> None:

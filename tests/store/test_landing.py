@@ -141,6 +141,30 @@ def test_a_branch_that_was_removed_comes_back() -> None:
     assert commit(repository, dataset, {b"a": b"2"}, one).landed.how == "moved"
 
 
+def test_a_kept_branch_that_has_moved_on() -> None:
+    """Landing the same commit again, as one who was killed does, finds it there."""
+    repository, dataset = fresh()
+    base = commit(repository, dataset, {b"a": b"1"}).commit_id
+    commit(repository, dataset, {b"a": b"2"}, base)
+    kept = commit(repository, dataset, {b"a": b"3"}, base)
+    assert kept.landed.how == "kept"
+    on = commit(repository, dataset, {b"a": b"4"}, kept.commit_id, branch=kept.landed.branch)
+    again = repository.land(dataset, "main", kept.commit_id, author="a")
+    assert (again.how, again.branch, again.head) == ("kept", kept.landed.branch, on.commit_id)
+
+
+def test_a_kept_branch_whose_name_is_something_else() -> None:
+    repository, dataset = fresh()
+    base = commit(repository, dataset, {b"a": b"1"}).commit_id
+    two = commit(repository, dataset, {b"a": b"2"}, base).commit_id
+    kept = commit(repository, dataset, {b"a": b"3"}, base)
+    name = kept.landed.branch
+    repository.refs.move(dataset, name, "branch", two, expected=kept.commit_id, author="a", reason="by hand")
+    again = repository.land(dataset, "main", kept.commit_id, author="a")
+    assert (again.how, again.head) == ("kept", kept.commit_id)
+    assert again.branch != name
+
+
 # --- many processes
 
 _WORKER = """

@@ -44,8 +44,8 @@ class RefsAgainstModel(RuleBasedStateMachine):
     @initialize(kind=st.sampled_from(["dataset", "model"]))
     def make(self, kind: Literal["dataset", "model"]) -> None:
         self.blobs = MemoryBlobs()
-        self.dataset: Dataset = Names(self.blobs).create(Name("p", "d"), kind)
-        self.other: Dataset = Names(self.blobs).create(Name("p", "other"), kind)
+        self.dataset: Dataset = Names(self.blobs).create(Name("p", "d"), kind, bool)
+        self.other: Dataset = Names(self.blobs).create(Name("p", "other"), kind, bool)
         self.refs = Refs(self.blobs)
         self.models = {name: Model() for name in NAMES}
 
@@ -122,7 +122,7 @@ TestRefs = RefsAgainstModel.TestCase
 
 def test_a_full_log_is_sealed() -> None:
     blobs = MemoryBlobs()
-    dataset, refs = Names(blobs).create(Name("p", "d"), "dataset"), Refs(blobs)
+    dataset, refs = Names(blobs).create(Name("p", "d"), "dataset", bool), Refs(blobs)
     for number in range(3 * MOVES_MAX + 1):
         before = COMMITS[(number - 1) % 5] if number else None
         refs.move(dataset, "main", "branch", COMMITS[number % 5], expected=before, author="a", reason="r")

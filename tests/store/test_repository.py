@@ -4,14 +4,15 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from kamld.blobs import FolderBlobs, MemoryBlobs
+from kamld.blobs import Blobs, FolderBlobs, MemoryBlobs
 from kamld.errors import Conflict, Invalid, KamldError, NotFound, SystemFault
-from kamld.records.encoding import decode
 from kamld.records.history import Dataset
 from kamld.records.names import Name, parse_reference
 from kamld.store import Repository, open_hub
+from kamld.store.envelope import seal, unseal
 from kamld.store.repository import Hub
 from tests.store.hubs import check_whole, commit, files_of, fresh, head
 
@@ -49,8 +50,8 @@ def test_a_newer_hub() -> None:
     blobs = MemoryBlobs()
     open_hub(blobs)
     data = blobs.get("kamld-hub.json")
-    assert decode(data, Hub, "it").format == 1
-    blobs.swap("kamld-hub.json", data, data.replace(b'"format":1', b'"format":2'))
+    assert unseal(data, Hub, "it").format == 1
+    blobs.swap("kamld-hub.json", data, b'{"chunking":"by lines","format":2}\nand so on')
     with pytest.raises(SystemFault) as fault:
         open_hub(blobs)
     assert fault.value.code == "newer_hub"
@@ -69,10 +70,73 @@ def test_a_damaged_record_of_the_hub(data: bytes) -> None:
 
 
 def test_a_name_is_taken_once() -> None:
-    repository, _ = fresh()
+    repository, dataset = fresh()
+    commit(repository, dataset, {b"a": b"1"})
     with pytest.raises(Conflict) as conflict:
         repository.create(Name("p", "d"), "model")
     assert conflict.value.code == "name_taken"
+
+
+def test_a_name_that_was_begun_is_still_to_be_had() -> None:
+    """Whoever made its record may have been killed, or may be about to land: the id stays."""
+    repository, begun = fresh()
+    assert not repository.is_made(begun)
+    assert repository.create(Name("p", "d"), "dataset") == begun
+    model = repository.create(Name("p", "d"), "model")
+    assert (model.id, model.kind) == (begun.id, "model")
+    assert repository.names.get(Name("p", "d")) == model
+    theirs = commit(repository, begun, {b"a": b"1"}).commit_id
+    ours = commit(repository, model, {b"b": b"2"})
+    assert repository.is_made(model)
+    assert files_of(repository, ours.landed.head) == {b"a": b"1", b"b": b"2"}
+    assert theirs in check_whole(repository, model)
+
+
+def test_listings_pass_over_what_others_leave_in_a_folder() -> None:
+    repository, dataset = fresh()
+    commit(repository, dataset, {b"a": b"1"})
+    number = repository.sealed.claim_number("p", "ab" * 16)
+    for key in (
+        "names/p/.DS_Store", "names/.DS_Store", f"refs/{dataset.id}/.nfs0001", "runs/ab/.nfs0001",
+        "run-numbers/p/.nfs0001", "endpoints/p/.nfs0001", "endpoints/.DS_Store", "deployments/p/e/.DS_Store",
+    ):  # fmt: skip
+        repository.blobs.put(key, [b""])
+    assert repository.names.all() == [dataset]
+    assert [ref.name for ref in repository.refs.ever(dataset)] == ["main"]
+    assert repository.sealed.numbers("p") == [number]
+    assert repository.sealed.run_ids() == repository.sealed.endpoints() == []
+
+
+def test_a_flipped_byte_is_not_believed() -> None:
+    repository, dataset = fresh()
+    commit(repository, dataset, {b"a": b"1"}, message="bright")
+    blobs = repository.blobs
+    keys = [listed.key for folder in ("names/", "refs/") for listed in blobs.list(folder)]
+    for key in ["kamld-hub.json", *keys]:
+        sound = blobs.get(key)
+        for at in range(len(sound)):
+            hurt = sound[:at] + bytes([sound[at] ^ 1]) + sound[at + 1 :]
+            blobs.swap(key, blobs.get(key), hurt)
+            with pytest.raises(SystemFault) as fault:
+                _look(blobs)
+            assert fault.value.code in ("damaged_record", "newer_hub")
+        blobs.swap(key, blobs.get(key), sound)
+
+
+def _look(blobs: Blobs) -> None:
+    repository = open_hub(blobs)
+    repository.refs.ever(repository.names.get(Name("p", "d")))
+
+
+def test_a_kind_of_a_later_version() -> None:
+    repository, dataset = fresh()
+    key = "names/p/d.json"
+    later = msgspec.structs.replace(dataset, kind="stream")
+    repository.blobs.swap(key, repository.blobs.get(key), seal(later))
+    assert repository.names.all() == [later]
+    with pytest.raises(SystemFault) as fault:
+        commit(repository, later, {b"a": b"1"})
+    assert fault.value.code == "newer_record"
 
 
 def test_unknown_names_are_told_from_near_ones() -> None:
@@ -152,6 +216,46 @@ def test_unknown_revisions(model: tuple[Repository, Dataset, list[str]], text: s
     assert hint in missing.value.hint
 
 
+def test_commits_of_others_are_not_ours(model: tuple[Repository, Dataset, list[str]]) -> None:
+    repository, dataset, made = model
+    foreign = commit(repository, repository.create(Name("p", "other"), "dataset"), {b"a": b"x"}).commit_id
+    with pytest.raises(NotFound) as missing:
+        resolved(repository, f"d@{foreign[:12]}")
+    assert missing.value.code == "unknown_revision"
+    with pytest.raises(NotFound):
+        repository.set_ref(dataset, "theirs", "tag", foreign, author="a")
+    assert repository.refs.find(dataset, "theirs") is None
+    assert resolved(repository, f"other@{foreign[:12]}") == foreign
+    for one in made:
+        assert resolved(repository, f"d@{one[:12]}") == one
+
+
+def test_commits_of_removed_branches_are_still_ours(model: tuple[Repository, Dataset, list[str]]) -> None:
+    repository, dataset, made = model
+    tried = commit(repository, dataset, {b"a": b"t"}, made[0], branch="try").commit_id
+    after = commit(repository, dataset, {b"a": b"u"}, tried, branch="try").commit_id
+    repository.refs.move(dataset, "try", "branch", None, expected=after, author="a", reason="r")
+    assert resolved(repository, f"d@{tried[:12]}") == tried
+    repository.set_ref(dataset, "kept", "tag", tried, author="a")
+
+
+def test_a_model_that_moves_on_reads_no_old_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    repository, dataset = fresh(kind="model")
+    last: tuple[str, ...] = ()
+    for number in range(3):
+        last = (commit(repository, dataset, {b"a": b"%d" % number}, *last).commit_id,)
+    monkeypatch.setattr(repository.refs, "versions", lambda _: pytest.fail("the log was read"))
+    assert commit(repository, dataset, {b"a": b"x"}, *last).landed.move.version == 4
+    monkeypatch.undo()
+    ref = repository.refs.find(dataset, "main")
+    assert ref
+    assert ref.highest == 4
+    repository.refs.move(dataset, "main", "branch", None, expected=ref.commit, author="a", reason="r")
+    assert repository.land(dataset, "main", last[0], author="a").move.version == 3
+    assert ref.commit
+    assert repository.land(dataset, "main", ref.commit, author="a").move.version == 4
+
+
 def test_an_ambiguous_prefix() -> None:
     repository, dataset = fresh()
     made: list[str] = []
@@ -179,10 +283,28 @@ def test_rebuild_index_equals() -> None:
         last = (commit(repository, dataset, files, *last).commit_id,)
     before = _places(repository)
     repository.blobs.put("packs/.DS_Store", [b""])
-    assert repository.rebuild_index() == len(before)
+    assert repository.rebuild_index() == (len(before), ())
     assert _places(repository) == before == _places(open_hub(repository.blobs))
     assert len(list(repository.blobs.list("index/"))) == 1
     assert len(check_whole(open_hub(repository.blobs), dataset)) == 20
+
+
+def test_rebuild_leaves_out_what_is_damaged() -> None:
+    repository, dataset = fresh()
+    one = commit(repository, dataset, {b"a": b"1"}).commit_id
+    before = {listed.key for listed in repository.blobs.list("packs/")}
+    other = commit(repository, dataset, {b"a": b"2"}, one).commit_id
+    (key,) = {listed.key for listed in repository.blobs.list("packs/")} - before
+    pack = repository.blobs.get(key)
+    repository.blobs.delete(key)
+    repository.blobs.put(key, [pack[:-1]])
+    objects, damaged = open_hub(repository.blobs).rebuild_index()
+    assert objects > 0
+    assert damaged == (key,)
+    again = open_hub(repository.blobs)
+    assert files_of(again, one) == {b"a": b"1"}
+    with pytest.raises(SystemFault):
+        again.commit(other)
 
 
 def _places(repository: Repository) -> dict[bytes, tuple[object, ...]]:

@@ -1,3 +1,6 @@
+from contextlib import suppress
+
+import msgspec
 import numpy as np
 import pytest
 from blake3 import blake3
@@ -5,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kamld.blobs import MemoryBlobs
-from kamld.errors import Conflict, Invalid
+from kamld.errors import Conflict, Invalid, SystemFault
 from kamld.records.names import Name, Reference
 from kamld.store import Entries, Repository, open_hub
 from kamld.store.refs.revisions import Resolved
 from kamld.store.splits import Before, Rule, SplitResult, plan, split
 from kamld.store.trees import FILE, Entry, entries_of
+from tests.store.faults import FaultyBlobs, Killed
+from tests.store.faults import Plan as FaultPlan
 
 shares = st.floats(0.05, 0.95)
 contents = st.lists(st.binary(min_size=1, max_size=6), min_size=1, max_size=80, unique=True)
@@ -121,7 +126,9 @@ def test_parts_are_datasets_that_know_their_rule(repository: Repository) -> None
     assert test.commit.origin
     assert test.commit.origin.commit == source.commit_id
     assert test.commit.split
-    assert (test.commit.split.part, test.commit.split.test, test.commit.split.seed) == ("test", 0.3, 7)
+    assert (test.commit.split.part, test.commit.split.seed) == ("test", 7)
+    assert [(part.name, part.share) for part in test.commit.split.parts] == [("test", 0.3), ("train", 0.7)]
+    assert [len(bounds) for bounds in test.commit.split.thresholds.values()] == [1]
     assert [part.examples for part in result.parts] == [70, 30]
 
 
@@ -155,6 +162,58 @@ def test_a_dataset_of_that_name_is_left_alone(repository: Repository) -> None:
     assert caught.value.code == "name_taken"
     assert repository.resolve(Reference(Name("default", "digits-test"))).commit_id == theirs.commit_id
     assert repository.names.find(Name("default", "digits-train")) is None
+
+
+def test_content_on_both_sides_is_counted(repository: Repository) -> None:
+    """A file keeps its side by its path, also when it becomes equal to one of the other side."""
+    rows = pictures(*range(20))
+    first = split(repository, deliver(repository, rows), 0.3, 7, prefix="d", author="me")
+    assert first.on_both_sides == 0
+    sides = halves(repository, first)
+    train, test = min(sides["train"]), min(sides["test"])
+    known = {row.path: row for row in rows}
+    known[train] = Entry(train, FILE, known[test].size, known[test].id)
+    again = split(repository, deliver(repository, list(known.values())), 0.3, 7, prefix="d", author="me")
+    assert again.on_both_sides == 2
+    assert halves(repository, again) == sides
+
+
+@pytest.mark.parametrize("kind", ["refuse", "late", "kill", "kill late"])
+def test_a_split_that_was_stopped_can_be_repeated(kind: str) -> None:
+    """At every write there is: the next split finishes it, and nobody has changed sides."""
+    for at in range(1, 100):
+        blobs = MemoryBlobs()
+        repository = open_hub(blobs, 1)
+        source = deliver(repository, pictures(*range(20)))
+        plan = FaultPlan(at, kind)
+        with suppress(SystemFault, Killed):
+            split(open_hub(FaultyBlobs(blobs, plan), 1), source, 0.3, 7, prefix="d", author="me")
+        done = split(open_hub(blobs, 1), source, 0.3, 7, prefix="d", author="me")
+        assert [part.examples for part in done.parts] == [14, 6], plan.writes
+        for part in done.parts:
+            name = Name("default", f"d-{part.part}")
+            assert repository.resolve(Reference(name)).commit_id == part.commit_id, plan.writes
+        if len(plan.writes) < at:
+            return
+    pytest.fail("it never ended")
+
+
+def test_a_rule_of_a_later_version(repository: Repository) -> None:
+    source = deliver(repository, pictures(*range(10)))
+    split(repository, source, 0.3, 7, prefix="d", author="me")
+    made = repository.resolve(Reference(Name("default", "d-test")))
+    assert made.commit.split
+    rule = msgspec.structs.replace(made.commit.split, by="label")
+    with repository.writer() as writer:
+        entries = repository.tree(made.commit).entries()
+        version = repository.write_version(
+            writer, entries, parents=(made.commit_id,), author="a", message="m",
+            origin=made.commit.origin, split=rule,
+        )  # fmt: skip
+    repository.land_version(made.dataset, "main", version, author="a")
+    with pytest.raises(SystemFault) as fault:
+        split(repository, source, 0.3, 7, prefix="d", author="me")
+    assert fault.value.code == "newer_record"
 
 
 def test_no_content_is_added(repository: Repository) -> None:

@@ -1,19 +1,25 @@
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kamld.blobs import FolderBlobs
 from kamld.errors import Conflict, Invalid, SystemFault
 from kamld.records.names import Name, parse_reference
-from kamld.store import Entries, Repository
+from kamld.store import Entries, Repository, open_hub
 from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK, Entry, entries_of
-from kamld.workspace import CommitResult, check_out, folder_status, materialise, read_binding
+from kamld.workspace import CommitResult, check_out, commit_folder, folder_status, materialise, read_binding
 from kamld.workspace.checkout import check_paths
+from kamld.workspace.leftovers import make_folder
 
 Commit = Callable[..., CommitResult]
 
@@ -185,3 +191,94 @@ def test_kinds_survive(repository: Repository, folder: Path, commit: Commit) -> 
     assert kinds[b"nothing in it"] == FOLDER
     assert np.all(entries.sizes[entries.kinds == FOLDER] == 0)
     assert Name("default", "photos") == Name(result.dataset.project, result.dataset.name)
+
+
+NAMES = st.sampled_from(["a", "b", ".kamld", ".kamldignore", ".kamld-checkout-" + "0" * 32, "é", "-", " "])
+
+
+@settings(deadline=None, max_examples=40)
+@given(files=st.sets(st.lists(NAMES, min_size=1, max_size=3).map(tuple), min_size=1, max_size=6))
+def test_what_commits_checks_out(files: set[tuple[str, ...]]) -> None:
+    with TemporaryDirectory() as place:
+        top, out_folder = Path(place, "data"), Path(place, "out")
+        for words in sorted(files):
+            with suppress(OSError):  # it is a folder already, or below a file
+                top.joinpath(*words[:-1]).mkdir(parents=True, exist_ok=True)
+                top.joinpath(*words).touch(exist_ok=False)
+        repository = open_hub(FolderBlobs(Path(place, "hub")), 1)
+        name = Name("default", "data")
+        try:
+            commit_folder(repository, top, "m", name=name, kind="dataset", author="me")
+        except Invalid as error:
+            assert error.code in ("special_file", "empty_folder")  # noqa: PT017 - the only ones allowed
+            return
+        out(repository, "data", out_folder)
+        binding = read_binding(out_folder)
+        assert binding
+        assert folder_status(out_folder, binding, repository).changes == []
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from kamld.blobs import FolderBlobs
+from kamld.records.names import parse_reference
+from kamld.store import open_hub
+from kamld.workspace import check_out
+hub, target, moves = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+repository = open_hub(FolderBlobs(hub), 2)
+resolved = repository.resolve(parse_reference("photos", "default"))
+entries = repository.tree(resolved.commit).entries()
+rename, made = Path.rename, []
+def counted(self, to):
+    if len(made) == moves:
+        os._exit(9)
+    made.append(to)
+    return rename(self, to)
+Path.rename = counted
+check_out(repository, resolved, entries, target, threads=2)
+"""
+
+
+def killed(repository: Repository, target: Path, moves: int) -> int:
+    words = [sys.executable, "-c", KILLED, repository.blobs.location, str(target), str(moves)]
+    return subprocess.run(words, check=False).returncode
+
+
+@pytest.mark.parametrize("moves", [0, 1, 2, 7])
+def test_killed_while_an_empty_folder_is_filled(
+    repository: Repository, tmp_path: Path, commit: Commit, moves: int
+) -> None:
+    commit()
+    target = tmp_path / "there"
+    target.mkdir()
+    assert killed(repository, target, moves) == 9
+    assert read_binding(target) is None
+    assert len([p for p in target.iterdir() if p.name.startswith(".kamld-checkout-")]) == 1
+    if not moves:
+        assert out(repository, "photos", target)
+        assert not [p for p in target.iterdir() if p.name.startswith(".kamld-checkout-")]
+        return
+    made = commit(top=target, name="part")
+    assert made.committed
+    entries = repository.tree(made.committed.commit).entries()
+    assert not [path for path in entries.paths if b".kamld" in path]
+    assert not [p for p in target.iterdir() if p.name.startswith(".kamld-checkout-")]
+
+
+def test_what_a_killed_checkout_left_below_a_folder_is_no_part_of_it(
+    repository: Repository, folder: Path, tmp_path: Path, commit: Commit
+) -> None:
+    commit()
+    assert killed(repository, folder / "2/deep/new", 0) == 9
+    [left] = (folder / "2/deep").glob(".kamld-checkout-*")
+    binding = read_binding(folder)
+    assert binding
+    busy, lock = make_folder(folder / "1")
+    (busy / "half").touch()
+    assert folder_status(folder, binding, repository).changes == []
+    os.close(lock)
+    assert not left.exists()
+    assert busy.exists()  # somebody was filling it
+    assert commit("again", name=None).committed is None
+    assert not busy.exists()

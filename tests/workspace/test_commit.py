@@ -2,15 +2,21 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from kamld.blobs import FolderBlobs
 from kamld.errors import Conflict, Invalid, SystemFault
+from kamld.records.history import Dataset, Kind
 from kamld.records.names import Name, Reference
-from kamld.store import Repository
-from kamld.workspace import CommitResult, commit_folder, read_binding
+from kamld.store import Repository, open_hub
+from kamld.workspace import CommitResult, commit_folder, folder_status, read_binding
+from kamld.workspace import commit as commit_module
+from kamld.workspace.binding import write_binding
 
 Commit = Callable[..., CommitResult]
 
@@ -213,17 +219,18 @@ def test_two_folders_of_one_branch_both_keep_their_changes(
     assert read_binding(mine).branch == kept.committed.landed.branch  # type: ignore[union-attr]
 
 
-def test_a_failure_while_landing_leaves_no_name(
-    repository: Repository, folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_failure_while_landing_leaves_the_name_free(
+    repository: Repository, folder: Path, commit: Commit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise SystemFault("no_space", "The disk is full.")
 
-    monkeypatch.setattr(Repository, "land_version", refuse)
-    with pytest.raises(SystemFault):
-        commit_folder(repository, folder, "m", name=Name("default", "x"), kind="dataset", author="me")
-    assert repository.names.all() == []
+    with monkeypatch.context() as patch:
+        patch.setattr(commit_module, "move_branch", refuse)
+        with pytest.raises(SystemFault):
+            commit()
     assert read_binding(folder) is None
+    assert commit().created
 
 
 def test_a_part_of_a_datasets_folder_is_no_dataset_of_its_own(
@@ -233,4 +240,80 @@ def test_a_part_of_a_datasets_folder_is_no_dataset_of_its_own(
     with pytest.raises(Conflict) as caught:
         commit(top=folder / "2/deep", name="deep")
     assert caught.value.code == "inside_another"
-    assert str(folder) in caught.value.hint
+    assert f"kamld commit {folder}" in caught.value.hint
+    assert f"/2/deep/ into {folder}/.kamldignore" in caught.value.hint
+
+
+@pytest.mark.parametrize("pattern", ["/2/deep/", "2/", "deep"])
+def test_what_the_folder_above_ignores_may_be_a_dataset_of_its_own(
+    repository: Repository, folder: Path, commit: Commit, pattern: str
+) -> None:
+    commit()
+    (folder / ".kamldignore").write_text(f"{pattern}\n")
+    assert commit(top=folder / "2/deep", name="deep").created
+    assert "2/deep/c.bin" not in paths(repository, commit("two", name=None))
+
+
+@pytest.mark.parametrize("sort", ["file", "link"])
+def test_a_file_called_kamld_is_refused_by_name(folder: Path, commit: Commit, sort: str) -> None:
+    if sort == "file":
+        (folder / "1/.kamld").write_text("mine")
+    else:
+        (folder / "1/.kamld").symlink_to("a.txt")
+    with pytest.raises(Invalid, match=r"1/\.kamld is a file with the name of") as caught:
+        commit()
+    assert caught.value.code == "special_file"
+    (folder / ".kamldignore").write_text(".kamld\n")
+    assert commit().created
+
+
+def test_a_name_that_was_made_anew_does_not_take_the_commits(
+    repository: Repository, folder: Path, commit: Commit
+) -> None:
+    commit()
+    binding = read_binding(folder)
+    assert binding
+    write_binding(folder, msgspec.structs.replace(binding, dataset="0" * 32))
+    (folder / "new").touch()
+    with pytest.raises(Conflict) as caught:
+        commit("two", name=None)
+    assert caught.value.code == "other_dataset"
+    with pytest.raises(Conflict, match="made anew"):
+        folder_status(folder, msgspec.structs.replace(binding, dataset="0" * 32), repository)
+
+
+def test_two_first_commits_of_one_name_are_not_mixed(
+    repository: Repository, folder: Path, tmp_path: Path, commit: Commit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "theirs").touch()
+    create = Repository.create
+
+    def slow(self: Repository, name: Name, kind: Kind) -> Dataset:
+        made = create(self, name, kind)
+        monkeypatch.setattr(Repository, "create", create)
+        commit("faster", top=other)
+        return made
+
+    monkeypatch.setattr(Repository, "create", slow)
+    with pytest.raises(Conflict) as caught:
+        commit()
+    assert caught.value.code == "name_taken"
+    head = repository.resolve(Reference(Name("default", "photos")))
+    assert repository.tree(head.commit).entries().paths == [b"theirs"]
+    assert commit("mine", name="mine").created
+
+
+def test_files_known_from_a_commit_that_never_landed_are_put_again(
+    repository: Repository, folder: Path, tmp_path: Path, commit: Commit
+) -> None:
+    commit()
+    time.sleep(0.05)
+    commit("nothing", name=None)  # every file is known now
+    (folder / ".kamld/folder.json").unlink()
+    elsewhere = open_hub(FolderBlobs(tmp_path / "elsewhere"), 2)
+    made = commit_folder(elsewhere, folder, "m", name=Name("default", "photos"), kind="dataset", author="me")
+    assert made.committed
+    for entry in elsewhere.tree(made.committed.commit).entries().rows():
+        elsewhere.objects.read(entry.id)

@@ -1,14 +1,20 @@
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kamld.errors import NotFound
+from kamld.records.names import Name, Reference
 from kamld.store import Repository
-from kamld.workspace import CommitResult, find_binding, folder_status, read_binding
+from kamld.workspace import CommitResult, check_out, find_binding, folder_status, read_binding
 from kamld.workspace import status as status_module
+from kamld.workspace.stat_index import read_index
+
+scan_module = sys.modules["kamld.workspace.scan"]  # the package has a function of that name
 
 
 @pytest.fixture
@@ -93,3 +99,51 @@ def test_a_folder_of_no_dataset(tmp_path: Path) -> None:
     with pytest.raises(NotFound) as caught:
         find_binding(tmp_path)
     assert caught.value.code == "not_bound"
+
+
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that keeps every second second only, as FAT does."""
+    look = scan_module._add
+
+    def rounded(found: Any, *words: Any) -> None:
+        look(found, *words)
+        path, kind, size, mtime, ctime, inode = found.rows.pop()
+        found.rows.append((path, kind, size, _even(mtime), _even(ctime), inode))
+
+    monkeypatch.setattr(scan_module, "_add", rounded)
+
+
+def _even(stamp: int) -> int:
+    return stamp // 2_000_000_000 * 2_000_000_000
+
+
+def test_an_edit_of_equal_length_is_seen_where_stamps_are_coarse(
+    coarse: None, repository: Repository, folder: Path, commit: Callable[..., CommitResult]
+) -> None:
+    def status() -> list[str]:
+        binding = read_binding(folder)
+        assert binding
+        return [os.fsdecode(c.path) for c in folder_status(folder, binding, repository).changes]
+
+    while time.time() % 2 > 0.5:
+        time.sleep(0.01)  # so that all of it is within one tick of that clock
+    (folder / "1/a.txt").write_bytes(b"FIRST\n")
+    commit()
+    time.sleep(0.1)
+    assert status() == []
+    (folder / "1/a.txt").write_bytes(b"first\n")
+    assert time.time() % 2 < 1.9
+    assert status() == ["1/a.txt"]
+
+
+def test_a_checkout_waits_where_stamps_are_coarse(
+    coarse: None, repository: Repository, folder: Path, tmp_path: Path, commit: Callable[..., CommitResult]
+) -> None:
+    commit()
+    resolved = repository.resolve(Reference(Name("default", "photos")))
+    work = tmp_path / "work"
+    assert check_out(repository, resolved, repository.tree(resolved.commit).entries(), work, threads=2)
+    index = read_index(work)
+    assert index.states[:, 1].min() > 0  # all of it is trusted
+    assert _even(time.time_ns()) > index.states[:, 1].max()

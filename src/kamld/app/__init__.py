@@ -5,6 +5,7 @@ that it uses.
 """
 
 import os
+import pwd
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from kamld.records.names import Name, Reference, check_word, parse_name, parse_r
 from kamld.settings import Settings, default_hub
 from kamld.store import Repository, open_hub
 from kamld.store.refs.revisions import Resolved
-from kamld.workspace import Binding
+from kamld.workspace import Binding, TreeCache
 from kamld.workspace.scan import HUB_MARK
 
 LOCAL = "local"  # in the hub's folder: what is this machine's own and not part of the format
@@ -66,8 +67,14 @@ class App:
 
     @cached_property
     def author(self) -> str:
-        login = self.environment.get("LOGNAME") or self.environment.get("USER") or "unknown"
-        return self.settings.author or _git_author(self.environment) or login
+        return self.settings.author or _git_author(self.environment) or self._login
+
+    @property
+    def _login(self) -> str:
+        try:
+            return self.environment.get("LOGNAME") or pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:  # a number without a name, as in some containers
+            return f"user {os.getuid()}"
 
     def name(self, text: str) -> Name:
         """Raises Invalid."""
@@ -101,6 +108,13 @@ class App:
                 "Bring it back, or write its new place into .kamld/folder.json there.",
             )
         return self._open(binding.hub)
+
+
+def tree_cache(app: App) -> TreeCache:
+    """Checked-out trees, for runs' inputs and for models that are served."""
+    return TreeCache(
+        app.repository, app.local / "trees", size_max=app.settings.cache_gb * 10**9, threads=app.threads
+    )
 
 
 def _git_author(environment: Mapping[str, str]) -> str:

@@ -1,11 +1,12 @@
 """Serving, wired to a hub: its events, its models' files, its process, its log."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from kamld import ids
-from kamld.app import App
+from kamld.app import App, tree_cache
 from kamld.errors import Invalid, NotFound, SystemFault
 from kamld.records.deployment import DeploymentEvent, ServedVersion
 from kamld.serving import launch
@@ -13,7 +14,6 @@ from kamld.serving.client import Client
 from kamld.serving.deployments import wanted
 from kamld.serving.state import ServingState
 from kamld.store.refs.revisions import Resolved
-from kamld.workspace import export
 
 
 def serving_folder(app: App) -> Path:
@@ -81,13 +81,16 @@ def served_version(app: App, resolved: Resolved, weight: int = 100) -> ServedVer
     )
 
 
-def model_folder(app: App, served: ServedVersion) -> Path:
-    """The files of a model version, checked out once for all processes. Raises SystemFault."""
-    commit = app.repository.commit(served.commit)
-    place = app.local / "models" / commit.tree
-    if not place.is_dir():
-        export(app.repository, commit, place, threads=app.threads)
-    return place
+@contextmanager
+def model_folder(app: App, served: ServedVersion) -> Iterator[Path]:
+    """The files of a model version, in the cache that runs have their inputs in. Raises SystemFault."""
+    cache = tree_cache(app)
+    lease = cache.lease(app.repository.commit(served.commit).tree)
+    try:
+        yield lease.path
+    finally:
+        lease.give_back()
+        cache.make_room()
 
 
 def connected(app: App, endpoint: str) -> Client:

@@ -30,12 +30,12 @@ _OWN = ("tmp", "locks", "local")  # folders that hold no objects
 
 
 class FolderBlobs:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, known_folders: set[Path] | None = None) -> None:
         self._folder = folder
         self._writer: ThreadPoolExecutor | None = None
         self._pending: list[Future[None]] = []
         self._failures: list[BaseException] = []
-        self._known_folders: set[Path] = set()
+        self._known_folders = set() if known_folders is None else known_folders
         self._tidy = False
         self._lock = threading.Lock()
 
@@ -54,12 +54,13 @@ class FolderBlobs:
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
     def batch(self) -> "FolderBlobs":
-        return FolderBlobs(self._folder)
+        return FolderBlobs(self._folder, self._known_folders)
 
     def put(self, key: str, parts: Sequence[Buffer]) -> None:
         path = self._path(key)
         with self._faults():
             if path.exists():
+                self._make(path.parent)
                 _sync_folder(path.parent)  # whoever wrote it may not have come so far yet
                 return
         if sum(len(part) for part in parts) <= _SMALL:
@@ -121,15 +122,29 @@ class FolderBlobs:
                 raise
 
     def _make(self, folder: Path) -> None:
-        """Make a folder and those above it, each one's entry synced in the one that holds it."""
+        """Make a folder and those above it in the hub, each one's entry synced in the one that holds it.
+
+        Also of those that are there: somebody else may have made them a moment ago. Once for each.
+        """
         if folder in self._known_folders:
             return
-        missing = [f for f in (folder, *folder.parents) if not f.exists()]
+        if folder == self._folder:
+            self._make_hub()
+        else:
+            self._make(folder.parent)
+            folder.mkdir(exist_ok=True)
+            _sync_folder(folder.parent)
+        self._known_folders.add(folder)
+
+    def _make_hub(self) -> None:
+        missing = [f for f in (self._folder, *self._folder.parents) if not f.exists()]
         for new in reversed(missing):
             private = new == self._folder  # sharing a hub is its owner's decision: chmod it
             new.mkdir(mode=0o700 if private else 0o777, exist_ok=True)
             _sync_folder(new.parent)
-        self._known_folders.add(folder)
+        if not missing:
+            with suppress(PermissionError):  # not even to be listed: then it is none of ours to make
+                _sync_folder(self._folder.parent)
 
     def _remove_leftovers(self, folder: Path) -> None:
         if not self._tidy:

@@ -16,7 +16,7 @@ from kamld.catalog.nodes import Node
 from kamld.errors import NotFound
 from kamld.ids import PredictionId
 from kamld.records.deployment import DeploymentEvent, Prediction, ServedVersion
-from kamld.records.history import Commit, Kind
+from kamld.records.history import Commit, Kind, Origin
 from kamld.records.names import Name
 from kamld.records.run import Run
 from kamld.store import Repository
@@ -25,6 +25,7 @@ CHAIN_SHOWN = 8  # commits of one dataset in a row; of a longer chain the middle
 _CHAIN_END = 2  # of these, at the old end
 DEPTH = 60  # runs and splits below each other; deeper ones are for another `why`
 
+Gap = tuple[int, str, str, int]  # how many commits; the newest, the oldest; how many are merges
 Log = Callable[[str], Prediction | None]
 """The line of the prediction log with this id, if there is one."""
 
@@ -60,6 +61,7 @@ class _Walk:
         self._project = project
         self._log = log
         self._shown: set[str] = set()  # ids of commits and runs
+        self._between: set[str] = set()  # ids of commits that stand in a gap
         self._numbers: dict[Name, dict[str, int]] = {}
         self._runs: dict[str, Run | None] = {}
 
@@ -88,9 +90,14 @@ class _Walk:
         ]
         return msgspec.structs.replace(node, children=tuple(below))
 
-    def version(self, name: Name, kind: Kind, commit_id: str, via: str, depth: int) -> Node:
-        """A commit of a dataset or model, and the commits before it down to where it came from."""
-        chain, gap, oldest = self._chain(commit_id)
+    def version(
+        self, name: Name, kind: Kind, commit_id: str, via: str, depth: int, *, merged: bool = False
+    ) -> Node:
+        """A commit of a dataset or model, and the commits before it down to where it came from.
+
+        `merged`: it was merged into commits that are in the answer, so it ends where these begin.
+        """
+        chain, gap, oldest = self._chain(commit_id, self._shown | self._between if merged else self._shown)
         if not chain:
             return self._repeated(name, kind, commit_id, via)
         self._shown.update(link for link, _ in chain)
@@ -99,6 +106,7 @@ class _Walk:
             below = (self._repeated(name, kind, oldest, "parent"), *below)
         for position in reversed(range(len(chain))):
             node = self._commit(name, kind, *chain[position])
+            below += self._merged(name, kind, chain[position][1], depth)
             node = msgspec.structs.replace(node, children=below, via="parent" if position else via)
             below = (node,)
             if gap and position == len(chain) - _CHAIN_END:
@@ -120,28 +128,39 @@ class _Walk:
         ]
         return msgspec.structs.replace(nodes.of_run(run, title), children=tuple(below))
 
-    def _chain(self, start: str) -> tuple[list[tuple[str, Commit]], tuple[int, str, str] | None, str | None]:
+    def _chain(self, start: str, known: set[str]) -> tuple[list[tuple[str, Commit]], Gap | None, str | None]:
         """The commit and those before it that are of its own dataset, newest first.
 
-        With what was left out in the middle (how many, the newest, the oldest), and the commit
-        at which the chain meets what has been shown already, if it does.
+        With what was left out in the middle, and the commit at which the chain meets one that is
+        known, if it does. Of a merge, the commits of the branch that it landed on.
         """
         head: list[tuple[str, Commit]] = []
         tail: deque[tuple[str, Commit]] = deque()
-        dropped, newest, oldest = 0, "", ""
+        dropped, newest, oldest, merges = 0, "", "", 0
         at: str | None = start
-        while at is not None and at not in self._shown:
+        while at is not None and at not in known:
             commit = self._repository.commit(at)
             if len(head) < CHAIN_SHOWN - _CHAIN_END:
                 head.append((at, commit))
             else:
                 tail.append((at, commit))
             if len(tail) > _CHAIN_END:
-                oldest, _ = tail.popleft()
+                oldest, left_out = tail.popleft()
                 newest, dropped = newest or oldest, dropped + 1
+                merges += len(left_out.parents) > 1
+                self._between.add(oldest)
             ends = commit.run or commit.origin or not commit.parents
             at = None if ends else commit.parents[0]
-        return [*head, *tail], (dropped, newest, oldest) if dropped else None, at
+        return [*head, *tail], (dropped, newest, oldest, merges) if dropped else None, at
+
+    def _merged(self, name: Name, kind: Kind, commit: Commit, depth: int) -> tuple[Node, ...]:
+        """What a merge brought in, beside the commits of the branch that it landed on."""
+        if depth >= DEPTH and commit.parents[1:]:
+            return (nodes.of_depth(f"kamld why {ids.short(commit.parents[1])}"),)
+        return tuple(
+            self.version(name, kind, parent, "merged", depth + 1, merged=True)
+            for parent in commit.parents[1:]
+        )
 
     def _below(self, commit_id: str, commit: Commit, depth: int) -> tuple[Node, ...]:
         """What a commit was made from, other than the commit before it."""
@@ -155,7 +174,7 @@ class _Walk:
         if origin := commit.origin:
             name = Name(origin.project, origin.name)
             via = "split from" if commit.split else "made from"
-            below.append(self.version(name, self._kind(name), origin.commit, via, depth + 1))
+            below.append(self.version(name, self._kind(origin), origin.commit, via, depth + 1))
         return tuple(below)
 
     def _commit(self, name: Name, kind: Kind, commit_id: str, commit: Commit) -> Node:
@@ -188,9 +207,10 @@ class _Walk:
             self._numbers[name] = {commit: number for number, commit in given.items()}
         return self._numbers.get(name, {}).get(commit_id)
 
-    def _kind(self, name: Name) -> Kind:
-        dataset = self._repository.names.find(name)
-        return dataset.kind if dataset else "dataset"
+    def _kind(self, origin: Origin) -> Kind:
+        """What has the name now need not be what had it then; only datasets are made others from."""
+        dataset = self._repository.names.find(Name(origin.project, origin.name))
+        return dataset.kind if dataset and dataset.id == origin.dataset else "dataset"
 
     def _run(self, run_id: str) -> Run | None:
         if run_id not in self._runs:

@@ -16,7 +16,7 @@ from kamld import ids
 from kamld.errors import Invalid, NotFound
 from kamld.ids import PredictionId
 from kamld.records.history import Dataset
-from kamld.records.names import Name, parse_name, parse_reference
+from kamld.records.names import Name, check_word, parse_name, parse_reference
 from kamld.records.run import Run
 from kamld.store import Repository
 from kamld.store.refs.revisions import Resolved
@@ -47,9 +47,11 @@ def meaning(repository: Repository, text: str, *, project: str, owners: Owners) 
 def find_run(repository: Repository, text: str, *, project: str) -> Run:
     """A sealed run by its number in a project (`41`, `vision/41`), its id, or its id's beginning.
 
-    Raises NotFound (unknown_run), Invalid (ambiguous_run).
+    Raises NotFound (unknown_run), Invalid (ambiguous_run, bad_name).
     """
     of, slash, word = text.rpartition("/")
+    if slash:
+        check_word(of, "project")
     if _NUMBER.fullmatch(word):
         try:
             return repository.sealed.run_by_number(of if slash else project, int(word))
@@ -83,7 +85,7 @@ class _Words:
         if colon and rest:
             if sort == "run":
                 return self._run(rest)
-            if sort in ("endpoint", "deployment"):
+            if sort == "endpoint":
                 return self._endpoint(rest)
             if sort == "prediction":
                 return self._prediction(rest)

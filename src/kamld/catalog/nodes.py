@@ -5,8 +5,8 @@ programs, under the records' own field names.
 """
 
 import shlex
-from datetime import UTC, datetime
-from typing import Any, Literal
+from datetime import MAXYEAR, UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -16,7 +16,6 @@ from kamld.records.deployment import DeploymentEvent, Prediction, ServedVersion
 from kamld.records.history import Commit, Kind, Split
 from kamld.records.run import Run
 
-Sort = Literal["prediction", "deployment", "model", "dataset", "run", "shortened"]
 _METRICS_SHOWN = 3
 
 
@@ -27,7 +26,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     it stands without its own children.
     """
 
-    sort: Sort
+    sort: str  # prediction, deployment, run, shortened, or the kind of a version: model, dataset
     title: str  # for people: "flowers-net v4"; the sort goes in front where it is not plain
     id: str = ""  # commit, run, deployment event or prediction, in full
     time: str = ""
@@ -40,17 +39,18 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def prediction_time(prediction: PredictionId) -> str:
-    """ "" where the id has a time that no calendar has."""
+    """ "" where the id has a time that no calendar has, or not in every time zone."""
     try:
-        return clock.text(datetime.fromtimestamp(prediction.time_ms / 1000, UTC))
+        moment = datetime.fromtimestamp(prediction.time_ms / 1000, UTC)
     except (ValueError, OverflowError, OSError):
         return ""
+    return clock.text(moment) if moment.year < MAXYEAR else ""
 
 
 def of_prediction(
     prediction: PredictionId, served: ServedVersion, event: DeploymentEvent, line: Prediction | None
 ) -> Node:
-    about = [line.answer or line.error] if line else []
+    about = [line.answer or line.error] if line else ["not in the prediction log; this is what its id says"]
     details = {"endpoint": event.endpoint, "project": event.project, "logged": line is not None}
     details |= {"version": served.version, "commit": served.commit}
     if line:
@@ -69,6 +69,8 @@ def of_event(event: DeploymentEvent, title: str, served: ServedVersion | None) -
     """`served`: the one of its versions that is asked about, if it is one."""
     shown = [served] if served else list(event.versions)
     what = ", ".join(v.version if v.weight == 100 else f"{v.version} at {v.weight} %" for v in shown)
+    known = {"deploy": what, "stop": "stopped"}
+    what = known.get(event.action, f"{event.action} {what}".strip())  # a later kamld may have more
     details = {
         "endpoint": event.endpoint, "project": event.project, "seq": event.seq,
         "action": event.action, "revision": event.revision,
@@ -80,7 +82,7 @@ def of_event(event: DeploymentEvent, title: str, served: ServedVersion | None) -
         details |= {"version": served.version, "weight": served.weight}
     return Node(
         sort="deployment", title=title, id=event.key, time=event.time, author=event.author,
-        about=tuple(filter(None, (what if event.action == "deploy" else "stopped", event.why))),
+        about=tuple(filter(None, (what, event.why))),
         details=details,
     )  # fmt: skip
 
@@ -131,10 +133,14 @@ def of_unsealed_run(run_id: str) -> Node:
     return Node(sort="run", title="run", id=run_id, about=(about,), details={"sealed": False})
 
 
-def of_gap(count: int, newest: str, oldest: str) -> Node:
-    """Commits that are left out."""
+def of_gap(count: int, newest: str, oldest: str, merges: int) -> Node:
+    """Commits that are left out; what those that are merges merged is left out too."""
     title = f"{count} commit{'s' if count > 1 else ''} between"
-    details = {"count": count, "newest": newest, "oldest": oldest}
+    if merges:
+        title += f", {merges} of them merge{'s' if merges > 1 else ''}"
+    details: dict[str, Any] = {"count": count, "newest": newest, "oldest": oldest}
+    if merges:
+        details["merges"] = merges
     return Node(sort="shortened", title=title, via="parent", details=details)
 
 
@@ -156,7 +162,7 @@ def split_text(commit: Commit) -> str:
 
 def share(rule: Split) -> float:
     """The share of its source that was asked for."""
-    return rule.test if rule.part == "test" else 1 - rule.test
+    return next((part.share for part in rule.parts if part.name == rule.part), 0.0)
 
 
 def metrics_text(run: Run) -> str:

@@ -3,21 +3,28 @@
 What is in the store stays as it was written, so listings tell what is new: refs by the number of
 their last move, endpoints by that of their last event, runs by their ids. Where the store has lost
 or replaced something (a hub restored from a copy), everything is derived anew.
+
+A run or event whose record is damaged is left out, said so, and tried again by the next refresh.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from typing import TypeVar
 
 import msgspec
 
 from kamld.database.answers import Known, Reached
 from kamld.database.catalog import CatalogDatabase, Filling
+from kamld.errors import NotFound, SystemFault
+from kamld.records.deployment import DeploymentEvent
 from kamld.records.history import Commit, Dataset, Move, Ref
 from kamld.records.names import Name
+from kamld.records.run import Run
 from kamld.store import Repository
 
 _AT_ONCE = 500  # commits and runs that are in memory at a time
 
+Answer = TypeVar("Answer")
 Progress = Callable[[int], None]  # commits, runs and events derived since the last call
 
 
@@ -29,6 +36,7 @@ class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
     runs: int = 0
     events: int = 0
     anew: bool = False  # everything, because the store had lost or replaced something
+    damaged: tuple[str, ...] = ()  # what was left out because it cannot be read, a sentence each
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +111,7 @@ class _Derivation:
         self._repository = repository
         self._filling = filling
         self._progress = progress
+        self._damaged: list[str] = []
 
     def all(self, known: Known, found: Found) -> Refreshed:
         new = [dataset for key, dataset in found.datasets.items() if key not in known.datasets]
@@ -115,14 +124,12 @@ class _Derivation:
             made = [move for _, some in moved for move in some]
             moves += len(made)
             commits += self._add_commits(dataset, made) if made else 0
-        runs = [run_id for run_id in found.runs if run_id not in known.runs]
-        for run_id in runs:
-            self._filling.add_run(self._repository.sealed.run(run_id))
-            self._progress(1)
+        runs = sum(self._add_run(run_id) for run_id in found.runs if run_id not in known.runs)
         events = sum(
             self._add_events(name, known.endpoints.get(name, 0), seq) for name, seq in found.endpoints.items()
         )
-        return Refreshed(moves=moves, commits=commits, runs=len(runs), events=events)
+        damaged = tuple(self._damaged)
+        return Refreshed(moves=moves, commits=commits, runs=runs, events=events, damaged=damaged)
 
     def _newer_moves(self, dataset: Dataset, ref: Ref, known: Known) -> list[Move]:
         seq, _ = known.refs.get((dataset.id, ref.name), (0, ""))
@@ -162,12 +169,47 @@ class _Derivation:
         tree = self._repository.tree(commit)
         return Reached(id=commit_id, commit=commit, entries=tree.count, bytes=tree.size)
 
+    def _add_run(self, run_id: str) -> int:
+        run = self._readable(lambda: self._run(run_id))
+        if run is None:
+            return 0
+        self._filling.add_run(run)
+        self._progress(1)
+        return 1
+
     def _add_events(self, endpoint: Name, known: int, last: int) -> int:
+        """All or none of an endpoint's new events, so that its last one tells how far we are."""
         if known == last:
             return 0
-        events = self._repository.sealed.history(endpoint, after=known)
+        events = self._readable(lambda: self._events(endpoint, known)) or []
         mine = [event for event in events if event.seq <= last]
         for event in mine:
             self._filling.add_event(event)
         self._progress(len(mine))
         return len(mine)
+
+    def _run(self, run_id: str) -> Run:
+        run = self._repository.sealed.run(run_id)
+        if run.id != run_id:
+            raise SystemFault("damaged_record", f"The record of run {run_id} is that of run {run.id}.")
+        return run
+
+    def _events(self, endpoint: Name, known: int) -> list[DeploymentEvent]:
+        events = self._repository.sealed.history(endpoint, after=known)
+        for event in events:
+            if Name(event.project, event.endpoint) != endpoint:
+                said = f"Event {event.key} of {endpoint} is one of {event.project}/{event.endpoint}."
+                raise SystemFault("damaged_record", said)
+        return events
+
+    def _readable(self, read: Callable[[], Answer]) -> Answer | None:
+        """What was read; None where one record is lost or damaged, which is no reason to answer nothing."""
+        try:
+            return read()
+        except NotFound as error:
+            self._damaged.append(error.message)
+        except SystemFault as error:
+            if error.code != "damaged_record":
+                raise
+            self._damaged.append(error.message)
+        return None

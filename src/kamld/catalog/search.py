@@ -7,15 +7,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from kamld.catalog.refresh import Progress, Refreshed, refresh
 from kamld.database import searches
-from kamld.database.answers import DatasetSummary
 from kamld.database.catalog import CatalogDatabase
 from kamld.database.faults import Damaged
-from kamld.records.history import Dataset, Kind
-from kamld.records.run import Run, RunState
+from kamld.records.history import Dataset
+from kamld.records.run import Run
 from kamld.store import Repository
 
 Answer = TypeVar("Answer")
@@ -24,6 +23,7 @@ Answer = TypeVar("Answer")
 class Catalog:
     """Every answer includes what was in the store when it was asked. Close it.
 
+    A run or deployment event whose record is damaged is left out of the answers and named in `left_out`.
     All methods raise SystemFault when the store or the machine fails; damage to the catalog itself
     is mended without a word.
     """
@@ -33,6 +33,7 @@ class Catalog:
         self._repository = repository
         self._database: CatalogDatabase | None = None
         self.mended = 0  # times that damage was met and the catalog made anew
+        self.left_out: tuple[str, ...] = ()  # Refreshed.damaged, as it was when it was last asked
 
     def __enter__(self) -> Self:
         return self
@@ -53,16 +54,12 @@ class Catalog:
         self._opened().empty()
         return self.refresh(progress)
 
-    def datasets(self, *, project: str | None = None, kind: Kind | None = None) -> list[DatasetSummary]:
-        """Datasets and models, sorted by project and name."""
-        return self._asked(partial(searches.datasets, project=project, kind=kind))
-
     def runs(
         self,
         *,
         project: str | None = None,
         name: str | None = None,
-        state: RunState | None = None,
+        state: str | None = None,
         sort: str = "-started",
         limit: int | None = None,
     ) -> list[Run]:
@@ -79,13 +76,9 @@ class Catalog:
         """Commits whose id begins so, each beside every dataset that it is or was part of."""
         return self._asked(partial(searches.owners, prefix=prefix))
 
-    def dump(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Every table's rows, sorted."""
-        return self._asked(searches.dump)
-
     def _asked(self, question: Callable[..., Answer]) -> Answer:
         def current(database: CatalogDatabase) -> Answer:
-            refresh(self._repository, database)
+            self.left_out = refresh(self._repository, database).damaged
             return database.ask(question)
 
         return self._mended(current)

@@ -52,6 +52,18 @@ def json_option(verb: Verb) -> Verb:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(verb)
 
 
+class FolderName(click.ParamType[Path]):
+    """A folder as a person named it. An empty name is refused: it is what an unset "$VARIABLE" leaves,
+    and would otherwise mean the folder one is in."""
+
+    name = "folder"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        if value == "":
+            self.fail("The name of the folder is empty.", param, ctx)
+        return Path(value)
+
+
 def existing_folder(start: Path, given: Path) -> Path:
     """A folder that a person named, in full. Raises NotFound (no_such_folder), SystemFault."""
     try:

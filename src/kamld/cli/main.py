@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from kamld.cli.errors import internal_fault, machine_fault, show_error
-from kamld.errors import KamldError
+from kamld.errors import KamldError, UsageError
 
 # Verb: its line in `kamld --help`. Each is kamld/cli/verb_<name>.py, `-` as `_`.
 SECTIONS: dict[str, dict[str, str]] = {
@@ -30,6 +30,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Runs": {
         "run": "Run a command on versions of data; keep what it makes.",
         "runs": "List runs and compare them.",
+        "logs": "Print what a run printed.",
     },
     "Serving": {
         "deploy": "Serve a model version over HTTP.",
@@ -118,8 +119,10 @@ def run(arguments: list[str] | None = None) -> int:
     except KamldError as error:
         return show_error(error, as_json=as_json)
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        if not as_json:
+            error.show()
+            return error.exit_code
+        return show_error(UsageError("usage", error.format_message(), "--help shows examples."), as_json=True)
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
         return 130

@@ -2,11 +2,12 @@
 
 import os
 from pathlib import Path
+from shlex import quote
 
 import click
 
 from kamld.cli import render
-from kamld.cli.context import Door, json_option, pass_door
+from kamld.cli.context import Door, FolderName, json_option, pass_door
 from kamld.errors import NotFound
 from kamld.store import Entries
 from kamld.store.refs.revisions import Resolved
@@ -15,7 +16,7 @@ from kamld.workspace import check_out
 
 @click.command("checkout")
 @click.argument("name", metavar="NAME[@REVISION][:PATH]")
-@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.argument("folder", type=FolderName(), required=False)
 @json_option
 @pass_door
 def command(door: Door, name: str, folder: Path | None, as_json: bool) -> None:
@@ -56,4 +57,4 @@ def _show(resolved: Resolved, entries: Entries, folder: Path, bound: bool) -> No
     subject = resolved.commit.message.splitlines()[0] if resolved.commit.message else ""
     render.say(f"{folder}/   {render.commit_id(resolved.commit_id)}  {subject}   {what}")
     if bound:
-        render.say(f'It is on {resolved.branch}: change files, then kamld commit {folder} -m "…"')
+        render.say(f'It is on {resolved.branch}: change files, then kamld commit {quote(str(folder))} -m "…"')

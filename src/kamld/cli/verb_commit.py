@@ -1,19 +1,20 @@
 """`kamld commit`: a folder's files become a version."""
 
 from pathlib import Path
+from shlex import quote
 
 import click
 
 from kamld.cli import render, views
-from kamld.cli.context import Door, existing_folder, json_option, pass_door
+from kamld.cli.context import Door, FolderName, existing_folder, json_option, pass_door
 from kamld.errors import Conflict
 from kamld.records.history import Kind
 from kamld.records.names import check_word, parse_name
-from kamld.workspace import CommitResult, commit_folder, read_binding
+from kamld.workspace import CommitResult, commit_folder, settle
 
 
 @click.command("commit")
-@click.argument("folder", type=click.Path(path_type=Path), default=".")
+@click.argument("folder", type=FolderName(), default=".")
 @click.option("-m", "--message", required=True, help="What changed, in your words.")
 @click.option("--model", is_flag=True, help="Make a model of it, not a dataset, on first use.")
 @click.option("--name", help="Name on first use. Default: the folder's own.")
@@ -37,7 +38,7 @@ def command(
     """
     app = door.app
     target = existing_folder(app.folder, folder)
-    binding = read_binding(target)
+    binding = settle(target, app.of_binding)
     kind: Kind = "model" if model else "dataset"
     wanted = None
     if binding is None or name or project:
@@ -88,7 +89,7 @@ def _show(result: CommitResult, folder: str) -> None:
         )
         render.say(f"Look: kamld diff {dataset.name}@main {dataset.name}@{landed.branch}")
     elif result.created:
-        render.say(f"Next: kamld status {folder}, kamld log {dataset.name}")
+        render.say(f"Next: kamld status {quote(folder)}, kamld log {dataset.name}")
 
 
 def _json(result: CommitResult) -> dict[str, object]:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from kamld.cli.context import Door, pass_door
+from kamld.cli.context import Door, FolderName, pass_door
 from kamld.cli.demo.story import free_folder, new_story
 
 
 @click.command("demo")
-@click.option("--dir", "folder", type=click.Path(path_type=Path), help="Default: ./kamld-demo")
+@click.option("--dir", "folder", type=FolderName(), help="Default: ./kamld-demo")
 @pass_door
 def command(door: Door, folder: Path | None) -> None:
     """See all of it at work: commit, split, train, serve, predict and ask why, in under a minute.

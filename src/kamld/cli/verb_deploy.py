@@ -38,7 +38,8 @@ def command(door: Door, name: str, endpoint: str | None, why: str, as_json: bool
     resolved = app.resolve(name)
     served = wired.served_version(app, resolved)
     # Loaded here once, so that a model that cannot serve never becomes a deployment.
-    OnnxModel(wired.model_folder(app, served), f"{served.name} {served.version}", threads=1)
+    with wired.model_folder(app, served) as files:
+        OnnxModel(files, f"{served.name} {served.version}", threads=1)
     target = Name(served.project, endpoint or served.name)
     _, at, revision = name.partition("@")
     running = launch.ensure_running(wired.serving_folder(app), wired.supervisor_command(app))

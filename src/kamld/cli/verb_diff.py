@@ -38,7 +38,7 @@ def command(door: Door, versions: tuple[str, ...], patch: bool, as_json: bool) -
     app = door.app
     named = Path(versions[0] if versions else ".")
     if len(versions) < 2 and Path(app.folder, named).is_dir():
-        top, binding = find_binding(existing_folder(app.folder, named))
+        top, binding = find_binding(existing_folder(app.folder, named), app.of_binding)
         repository = app.of_binding(top, binding)
         changes = folder_status(top, binding, repository).changes
         title = f"{binding.name}: {render.commit_id(binding.commit)} → {versions[0] if versions else '.'}"

@@ -39,4 +39,8 @@ def command(door: Door, as_json: bool) -> None:
     models = sum(d.kind == "model" for d in names)
     share = used / (used + free) * 100
     render.say(f"{place}   {render.size(used)}, {share:.0f} % of the room there; {render.size(free)} free")
-    render.say(f"{len(names) - models} datasets, {models} models.   kamld ls shows them.")
+    render.say(f"{_many(len(names) - models, 'dataset')}, {_many(models, 'model')}.   kamld ls shows them.")
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -10,12 +10,12 @@ from kamld.cli.context import Door, json_option, pass_door
 from kamld.records.history import Commit, Dataset
 from kamld.store import Repository
 from kamld.store.trees import diff
-from kamld.workspace import read_binding
+from kamld.workspace import find_binding, settle
 
 
 @click.command("log")
 @click.argument("name", metavar="NAME[@REVISION] | FOLDER", default=".")
-@click.option("-n", "count", default=20, show_default=True, help="How many versions to show.")
+@click.option("-n", "count", type=click.IntRange(1), default=20, show_default=True, help="How many to show.")
 @json_option
 @pass_door
 def command(door: Door, name: str, count: int, as_json: bool) -> None:
@@ -28,12 +28,16 @@ def command(door: Door, name: str, count: int, as_json: bool) -> None:
       kamld log digits@main@{2026-03-02T10:00}     as it was then
     """
     app = door.app
-    binding = read_binding(Path(app.folder, name)) if Path(app.folder, name).is_dir() else None
+    folder = Path(app.folder, name)
+    binding = settle(folder, app.of_binding) if folder.is_dir() else None
     if binding:
-        repository = app.of_binding(Path(app.folder, name), binding)
+        repository = app.of_binding(folder, binding)
         dataset, start = repository.names.get(binding.full_name), binding.commit
         head = repository.refs.find(dataset, binding.branch)
         start = head.commit if head and head.commit else start
+    elif name == ".":
+        find_binding(app.folder)  # raises: this is no dataset's folder, and nothing was named
+        return
     else:
         repository = app.repository
         resolved = app.resolve(name)

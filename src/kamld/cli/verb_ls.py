@@ -4,11 +4,12 @@ import os
 
 import click
 
-from kamld.cli import render
+from kamld.cli import render, views
 from kamld.cli.context import Door, json_option, pass_door
 from kamld.errors import NotFound
-from kamld.store.trees import EXECUTABLE, FOLDER, SYMLINK, Entries
+from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK, Entries
 
+_KINDS = {FILE: "file", EXECUTABLE: "executable", SYMLINK: "link", FOLDER: "folder"}
 _MARKS = {EXECUTABLE: "*", SYMLINK: "@", FOLDER: "/"}
 
 
@@ -72,7 +73,10 @@ def _files(door: Door, name: str, recursive: bool, as_json: bool) -> None:
         raise NotFound("unknown_path", f'There is no "{reference.path}" in {name.partition(":")[0]}.')
     if as_json:
         render.json_value(
-            [{"path": render.path(row.path), "size": row.size, "id": row.id.hex()} for row in entries.rows()]
+            [
+                {**views.path_json(row.path), "kind": _KINDS[row.kind], "size": row.size, "id": row.id.hex()}
+                for row in entries.rows()
+            ]
         )
         return
     render.table(_lines(entries, path, recursive), right=(0,))

@@ -12,6 +12,7 @@ from kamld.errors import NotFound
 from kamld.serving.predict import Predicted, predict
 
 _SHOWN = 3  # classes of a row
+_ROWS = 10
 _BAR = 20  # columns
 _LEAST = 0.005  # a class less likely than this is left out, unless it is the first
 
@@ -50,14 +51,28 @@ def command(door: Door, endpoint: str, file: Path, version: str | None, as_json:
 
 def _show(predicted: Predicted, elapsed_ms: float) -> None:
     answer = predicted.answer
-    for row in predicted.scores:
-        shown = [pair for at, pair in enumerate(row[:_SHOWN]) if at == 0 or pair[1] >= _LEAST]
-        render.table([(name, f"{score:.2f}", "█" * round(score * _BAR)) for name, score in shown], right=(1,))
+    several = len(predicted.scores) > 1
+    for number, row in enumerate(predicted.scores[:_ROWS], 1):
+        shown = [pair for at, pair in enumerate(row[:_SHOWN]) if at == 0 or not pair[1] < _LEAST]
+        first = [f"row {number}" if at == 0 else "" for at in range(len(shown))] if several else [""]
+        render.table(
+            [
+                (*first[at : at + 1] * several, name, f"{score:.2f}", _bar(score))
+                for at, (name, score) in enumerate(shown)
+            ],
+            right=(1 + several,),
+        )
+    if len(predicted.scores) > _ROWS:
+        render.say(f"… {len(predicted.scores) - _ROWS:,} more rows with --json")
     if not predicted.scores:
         render.say(predicted.summary)
     model = click.style(f"{answer.model} {answer.version}", bold=True)
     render.say(f"{model}, {elapsed_ms:.1f} ms, prediction {answer.prediction}")
     render.say(f"Trace it: kamld why {answer.prediction}")
+
+
+def _bar(score: float) -> str:
+    return "█" * round(score * _BAR) if 0 <= score <= 1 else ""
 
 
 def _json(predicted: Predicted, elapsed_ms: float) -> dict[str, object]:

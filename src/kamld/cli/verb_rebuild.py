@@ -11,7 +11,7 @@ from kamld.cli.context import Door, json_option, pass_door
 @click.command("rebuild")
 @json_option
 @pass_door
-def command(door: Door, as_json: bool) -> None:
+def command(door: Door, as_json: bool) -> int:
     """Make the index and the catalog anew.
 
     Both are derived: the index from the packs, the catalog from commits, refs, runs and deployment
@@ -21,14 +21,21 @@ def command(door: Door, as_json: bool) -> None:
     Examples:
       kamld rebuild
     """
-    objects = door.app.repository.rebuild_index()
+    objects, damaged = door.app.repository.rebuild_index()
     with open_catalog(door.app) as catalog:
         made = catalog.rebuild()
+    status = 3 if damaged or made.damaged else 0
     if as_json:
-        render.json_value({"objects": objects, "catalog": msgspec.to_builtins(made)})
-        return
+        found = {"objects": objects, "damaged_packs": damaged, "catalog": msgspec.to_builtins(made)}
+        render.json_value(found)
+        return status
     render.say(f"Index made anew from the packs: {objects:,} objects.")
     render.say(
         f"Catalog made anew from the store: {made.commits:,} commits, {made.moves:,} moves of refs,"
         f" {made.runs:,} runs, {made.events:,} deployment events."
     )
+    for key in damaged:
+        render.note(f"{key} is damaged and left out. Restore it from a copy of the hub.")
+    for sentence in made.damaged:
+        render.note(sentence)
+    return status

@@ -3,11 +3,11 @@
 import sys
 
 import click
-import msgspec
 
 from kamld.app.runs import open_runner
 from kamld.cli import render
 from kamld.cli.context import Door, json_option, pass_door
+from kamld.cli.run_views import run_json
 from kamld.ids import short
 from kamld.records.run import Metric
 from kamld.runs.interface import Stop, Stream
@@ -53,14 +53,14 @@ def command(
     """
     app = door.app
     request = Request(
-        command=command_words, project=app.settings.project, author=app.author, folder=app.folder,
+        command=command_words, project=app.project, author=app.author, folder=app.folder,
         variables=app.environment, inputs=inputs, outputs=outputs, params=params, name=name,
     )  # fmt: skip
     audience = _Audience(quiet=as_json)
     with open_runner(app) as runner:
         outcome = runner.run(request, audience)
     if as_json:
-        render.json_value(msgspec.to_builtins(outcome.run) | {"params": outcome.run.params})
+        render.json_value(run_json(outcome.run))
         return outcome.exit_status
     _show(outcome)
     if outcome.failure:

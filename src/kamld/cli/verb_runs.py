@@ -1,5 +1,7 @@
 """`kamld runs`: runs in a list, or beside each other."""
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -11,16 +13,26 @@ from kamld.catalog.compare import Comparison, Difference, compare
 from kamld.catalog.naming import find_run
 from kamld.cli import render
 from kamld.cli.context import Door, json_option, pass_door
+from kamld.cli.run_views import (
+    LOST,
+    RUNNING,
+    Unsealed,
+    plain,
+    run_json,
+    seconds_so_far,
+    unsealed,
+    unsealed_json,
+)
 from kamld.records.names import Name
-from kamld.records.run import Run
+from kamld.records.run import Parameter, Run
 
-_STATES = click.Choice(["succeeded", "failed", "cancelled"])
+_STATES = click.Choice([RUNNING, "succeeded", "failed", "cancelled", LOST])
 
 
 @click.command("runs")
 @click.option("--compare", "compared", nargs=2, multiple=True, metavar="RUN RUN", help="What differs.")
 @click.option("--name", help="Only runs of this name; * stands for anything.")
-@click.option("--state", type=_STATES, help="Only runs that ended so.")
+@click.option("--state", type=_STATES, help="Only runs that are so.")
 @click.option(
     "--sort", default="-started", show_default=True, help="started, name, metrics.NAME, …; - reverses."
 )
@@ -28,7 +40,7 @@ _STATES = click.Choice(["succeeded", "failed", "cancelled"])
 @json_option
 @pass_door
 def command(
-    door: Door, compared: tuple[tuple[str, str], ...], name: str | None, state: Any,
+    door: Door, compared: tuple[tuple[str, str], ...], name: str | None, state: str | None,
     sort: str, count: int, as_json: bool,
 ) -> None:  # fmt: skip
     """List runs, newest first, with what went in and what came out; or compare two.
@@ -40,54 +52,78 @@ def command(
       kamld runs --compare 1 2
     """
     app = door.app
-    project = app.settings.project
     if compared:
-        runs = [find_run(app.repository, word, project=project) for word in compared[0]]
+        runs = [find_run(app.repository, word, project=app.project) for word in compared[0]]
         comparison = compare(app.repository, runs)
-        render.json_value(comparison) if as_json else _show_comparison(comparison)
+        if as_json:
+            render.json_value(plain(msgspec.to_builtins(comparison)))
+        else:
+            _show_comparison(comparison)
         return
+    begun = [run for run in unsealed(app) if _is_wanted(run, name, state)]  # before those that have ended
     with open_catalog(app) as catalog:
-        found = catalog.runs(project=project, name=name, state=state, sort=sort, limit=count)
+        ended = catalog.runs(project=app.project, name=name, state=state, sort=sort, limit=count)
+        for what in catalog.left_out:
+            render.note(f"Left out: {what}")
+    found = _together(begun, ended, sort)[:count]
     if as_json:
-        render.json_value([msgspec.to_builtins(run) | _always(run) for run in found])
-        return
-    _show(app, found)
-
-
-def _always(run: Run) -> dict[str, Any]:
-    """Fields that programs may count on even where they are empty."""
-    return {
-        "params": run.params,
-        "metrics": run.metrics,
-        "inputs": msgspec.to_builtins(run.inputs),
-        "outputs": msgspec.to_builtins(run.outputs),
-    }
-
-
-def _show(app: App, runs: list[Run]) -> None:
-    if not runs:
+        render.json_value([run_json(run) if isinstance(run, Run) else unsealed_json(run) for run in found])
+    elif found:
+        _show(app, found)
+    elif name or state:
+        render.say("No such run. kamld runs shows all.")
+    else:
         render.say("No run yet. kamld run -i DATASET -o model:NAME -- python train.py makes one.")
-        return
-    params = list(dict.fromkeys(key for run in runs for key in run.params))[:4]
+
+
+def _is_wanted(run: Unsealed, name: str | None, state: str | None) -> bool:
+    return state in (None, run.state) and (name is None or _is_like(run.live.name, name))
+
+
+def _is_like(text: str, pattern: str) -> bool:
+    """As the catalog has it: * stands for anything, and capitals do not matter."""
+    parts = map(re.escape, pattern.lower().split("*"))
+    return re.fullmatch(".*".join(parts), text.lower(), re.DOTALL) is not None
+
+
+def _together(begun: Sequence[Unsealed], ended: Sequence[Run], sort: str) -> list[Unsealed | Run]:
+    """Those that have not ended have their place by when they started; in any other order the last."""
+    if sort.removeprefix("-") != "started":
+        return [*ended, *begun]
+    return sorted([*begun, *ended], key=_started, reverse=sort.startswith("-"))
+
+
+def _started(run: Unsealed | Run) -> str:
+    return run.started if isinstance(run, Run) else run.live.started
+
+
+def _show(app: App, found: Sequence[Unsealed | Run]) -> None:
+    runs = [run for run in found if isinstance(run, Run)]
+    params = list(dict.fromkeys(key for run in found for key in _params(run)))[:4]
     metrics = list(dict.fromkeys(key for run in runs for key in run.metrics))[:4]
-    rows = [
-        (
-            str(run.number),
-            run.state,
-            render.ago(run.started),
-            render.duration(render.seconds_between(run.started, run.ended)),
-            run.name,
-            *(str(run.params.get(key, "")) for key in params),
-            *(f"{run.metrics[key]:.4g}" if key in run.metrics else "" for key in metrics),
-            ", ".join(_made(app, run)),
-        )
-        for run in runs
-    ]
+    rows = []
+    for run in found:
+        given = [str(_params(run).get(key, "")) for key in params]
+        if isinstance(run, Run):
+            took = render.seconds_between(run.started, run.ended)
+            row = [str(run.number), run.state, render.ago(run.started), render.duration(took), run.name]
+            logged = [f"{run.metrics[key]:.4g}" if key in run.metrics else "" for key in metrics]
+            rows.append([*row, *given, *logged, ", ".join(_made(app, run))])
+        else:
+            so_far = render.duration(seconds_so_far(run)) if run.state == RUNNING else ""
+            row = ["–", run.state, render.ago(run.live.started), so_far, run.live.name]
+            rows.append([*row, *given, *("" for _ in metrics), ""])
     header = ("RUN", "STATE", "STARTED", "TOOK", "NAME", *params, *metrics, "MADE")
     numbers = range(5, 5 + len(params) + len(metrics))
     render.table(rows, header=header, right=(0, 3, *numbers))
+    if any(isinstance(run, Unsealed) and run.state == LOST for run in found):
+        render.say("The process of a lost run is gone; the next kamld run closes it.")
     if len(runs) > 1:
         render.say(f"Compare: kamld runs --compare {runs[1].number} {runs[0].number}")
+
+
+def _params(run: Unsealed | Run) -> dict[str, Parameter]:
+    return run.params if isinstance(run, Run) else run.live.params
 
 
 def _made(app: App, run: Run) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from kamld.cli import render
+from kamld.cli import render, views
 from kamld.cli.context import Door, json_option, pass_door
 from kamld.store.splits import SplitResult, split
 
@@ -19,9 +19,10 @@ from kamld.store.splits import SplitResult, split
 def command(door: Door, name: str, test: float, seed: int, prefix: str | None, as_json: bool) -> None:
     """Split a dataset into train and test without copying a byte.
 
-    Which side a file is on hangs on its content: it stays there when the dataset grows, and equal
-    files are never on both sides. Tables that describe the files, such as labels.csv, go whole to
-    both. Repeat the command after a commit to bring both parts up to date.
+    Which side a file is on hangs on its content, and it stays there when the dataset grows or the
+    file changes. Equal files come to the same side; where a change makes files of both sides equal,
+    the command tells how many. Tables that describe the files, such as labels.csv, go whole to both.
+    Repeat the command after a commit to bring both parts up to date.
 
     \b
     Examples:
@@ -55,6 +56,8 @@ def _show(result: SplitResult, name: str) -> None:
     render.say(f"0 bytes copied; {render.size(result.bytes_added)} of lists added.")
     whole = f" {_some(result.shared)} whole in both." if result.shared else ""
     render.say(f"Each file keeps its side when {name} grows.{whole}")
+    if result.on_both_sides:
+        render.say(f"{result.on_both_sides:,} files have a content that is on both sides.")
 
 
 def _some(paths: Sequence[bytes]) -> str:
@@ -71,6 +74,7 @@ def _json(result: SplitResult) -> dict[str, object]:
             }
             for part in result.parts
         ],
-        "shared": [render.path(path) for path in result.shared],
+        "shared": [views.path_json(path) for path in result.shared],
+        "on_both_sides": result.on_both_sides,
         "bytes_added": result.bytes_added,
     }  # fmt: skip

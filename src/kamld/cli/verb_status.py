@@ -1,16 +1,17 @@
 """`kamld status`: what changed in a folder."""
 
 from pathlib import Path
+from shlex import quote
 
 import click
 
 from kamld.cli import render, views
-from kamld.cli.context import Door, existing_folder, json_option, pass_door
+from kamld.cli.context import Door, FolderName, existing_folder, json_option, pass_door
 from kamld.workspace import find_binding, folder_status
 
 
 @click.command("status")
-@click.argument("folder", type=click.Path(path_type=Path), default=".")
+@click.argument("folder", type=FolderName(), default=".")
 @json_option
 @pass_door
 def command(door: Door, folder: Path, as_json: bool) -> None:
@@ -22,7 +23,7 @@ def command(door: Door, folder: Path, as_json: bool) -> None:
       kamld status                 the folder you are in
     """
     app = door.app
-    top, binding = find_binding(existing_folder(app.folder, folder))
+    top, binding = find_binding(existing_folder(app.folder, folder), app.of_binding)
     repository = app.of_binding(top, binding)
     status = folder_status(top, binding, repository)
     if as_json:
@@ -41,4 +42,4 @@ def command(door: Door, folder: Path, as_json: bool) -> None:
         render.say(f"Nothing has changed ({render.files(status.files)}, {render.size(status.bytes)}).")
         return
     views.show_changes(status.changes)
-    render.say(f'Commit with: kamld commit {folder} -m "…"')
+    render.say(f'Commit with: kamld commit {quote(str(folder))} -m "…"')

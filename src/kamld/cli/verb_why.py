@@ -3,6 +3,7 @@
 from functools import partial
 
 import click
+import msgspec
 
 from kamld import ids
 from kamld.app import serving as wired
@@ -11,6 +12,7 @@ from kamld.catalog.lineage import why
 from kamld.catalog.nodes import Node
 from kamld.cli import render
 from kamld.cli.context import Door, json_option, pass_door
+from kamld.cli.run_views import plain
 from kamld.serving.predictions import find
 
 
@@ -35,12 +37,12 @@ def command(door: Door, name: str, as_json: bool) -> None:
     node = why(
         app.repository,
         name,
-        project=app.settings.project,
+        project=app.project,
         owners=partial(owners, app),
         log=partial(find, wired.predictions_folder(app)),
     )
     if as_json:
-        render.json_value(node)
+        render.json_value(plain(msgspec.to_builtins(node)))
     else:
         _show(node, app.author, "", "")
 
@@ -60,6 +62,8 @@ def _line(node: Node, me: str) -> str:
     if identifier:
         words.append(click.style(identifier, fg="yellow"))
     words.extend(node.about)
+    if node.via == "merged":
+        words.append("(merged)")
     if node.repeated:
         words.append("(above)")
     when = [render.who(node.author, me)] if node.author and not node.repeated else []

@@ -10,7 +10,9 @@ import msgspec
 from kamld.cli import render
 from kamld.records.history import Commit
 from kamld.store import Change
+from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK
 
+_KINDS = {FILE: "a plain file", EXECUTABLE: "executable", SYMLINK: "a link", FOLDER: "an empty folder"}
 _LISTED = 12  # changes of one sort that are listed one by one; more are counted by folder
 _WORDS = {"added": "new", "removed": "removed", "changed": "changed"}
 _SIGNS = {"added": "+", "removed": "−", "changed": "~"}
@@ -86,6 +88,8 @@ def _line(folder: bytes, changes: Sequence[Change]) -> tuple[str, str]:
 
 
 def _sizes(change: Change) -> str:
+    if change.old and change.new and change.old.kind != change.new.kind:
+        return f"{render.size(change.new.size)}, now {_KINDS[change.new.kind]}"
     if change.old and change.new:
         if change.old.size == change.new.size:
             return render.size(change.new.size)

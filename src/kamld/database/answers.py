@@ -2,7 +2,7 @@
 
 import msgspec
 
-from kamld.records.history import Commit, Dataset, Kind
+from kamld.records.history import Commit, Dataset
 from kamld.records.names import Name
 from kamld.records.run import Parameter
 
@@ -23,25 +23,6 @@ class Reached(msgspec.Struct, frozen=True, kw_only=True):
     commit: Commit
     entries: int
     bytes: int
-
-
-class DatasetSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A line of `kamld ls`. Of `main`; of the branch moved last where there is no `main`."""
-
-    id: str
-    project: str
-    name: str
-    kind: Kind
-    created: str
-    commits: int  # all that were ever on one of its refs
-    versions: int  # a model's numbers; 0 for a dataset
-    ref: str | None = None  # None and so on: it has no commit yet
-    commit: str | None = None
-    time: str | None = None
-    author: str | None = None
-    message: str | None = None
-    entries: int = 0  # files, links and empty folders
-    bytes: int = 0
 
 
 class LiveRun(msgspec.Struct, frozen=True, kw_only=True):

@@ -82,12 +82,6 @@ class LiveDatabase:
         with self._database.reading() as connection:
             return [_run(dict(row)) for row in connection.execute(question).mappings()]
 
-    def run(self, run_id: str) -> LiveRun | None:
-        question = select(live_runs).where(live_runs.c.id == run_id)
-        with self._database.reading() as connection:
-            row = connection.execute(question).mappings().first()
-            return _run(dict(row)) if row else None
-
     def _settle(self) -> None:
         wanted = {"schema": str(VERSION)}
         with self._database.reading() as connection:

@@ -1,59 +1,16 @@
 """Questions to the catalog. Answers are records and plain data, never rows."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    Subquery,
-    and_,
-    case,
-    distinct,
-    func,
-    select,
-)
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
 
 from kamld.database import tables
-from kamld.database.answers import DatasetSummary
 from kamld.errors import Invalid
 from kamld.records.encoding import decode
-from kamld.records.history import Dataset, Kind
-from kamld.records.names import MAIN
-from kamld.records.run import Run, RunState
+from kamld.records.history import Dataset
+from kamld.records.run import Run
 
 _SORTABLE = ("started", "ended", "number", "name", "state", "author")
-
-
-def datasets(
-    connection: Connection, *, project: str | None = None, kind: Kind | None = None
-) -> list[DatasetSummary]:
-    """Sorted by project and name."""
-    of, commits, head = tables.datasets, tables.commits, _heads()
-    reached, numbered = _commits_reached(), _versions_given()
-    question = (
-        select(
-            of,
-            func.coalesce(reached.c.commits, 0).label("commits"),
-            func.coalesce(numbered.c.versions, 0).label("versions"),
-            head.c.name.label("ref"),
-            head.c.commit_id.label("commit"),
-            *(commits.c[column] for column in ("time", "author", "message")),
-            func.coalesce(commits.c.entries, 0).label("entries"),
-            func.coalesce(commits.c.bytes, 0).label("bytes"),
-        )
-        .outerjoin_from(of, head, and_(head.c.dataset_id == of.c.id, head.c.rank == 1))
-        .outerjoin(commits, commits.c.id == head.c.commit_id)
-        .outerjoin(reached, reached.c.dataset_id == of.c.id)
-        .outerjoin(numbered, numbered.c.dataset_id == of.c.id)
-        .order_by(of.c.project, of.c.name)
-    )
-    if project is not None:
-        question = question.where(of.c.project == project)
-    if kind is not None:
-        question = question.where(of.c.kind == kind)
-    return [DatasetSummary(**row) for row in connection.execute(question).mappings()]
 
 
 def runs(
@@ -61,7 +18,7 @@ def runs(
     *,
     project: str | None = None,
     name: str | None = None,
-    state: RunState | None = None,
+    state: str | None = None,
     sort: str = "-started",
     limit: int | None = None,
 ) -> list[Run]:
@@ -96,40 +53,6 @@ def owners(connection: Connection, prefix: str) -> list[tuple[str, Dataset]]:
     )
     rows = [dict(row) for row in connection.execute(question).mappings()]
     return [(row.pop("commit_id"), Dataset(**row)) for row in rows]
-
-
-def dump(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
-    """Every table's rows, sorted: what two catalogs of one store must have in common."""
-    found: dict[str, list[tuple[Any, ...]]] = {}
-    for table in tables.metadata.sorted_tables:
-        rows: Sequence[Any] = connection.execute(select(table).order_by(*table.primary_key)).all()
-        found[table.name] = [tuple(row) for row in rows]
-    return found
-
-
-def _heads() -> Subquery:
-    """Refs that name a commit, ranked: main, else the branch moved last, else any ref."""
-    refs = tables.refs
-    order = (
-        case((and_(refs.c.name == MAIN, refs.c.kind == "branch"), 0), else_=1),
-        case((refs.c.kind == "branch", 0), else_=1),
-        refs.c.moved.desc(),
-        refs.c.name,
-    )
-    rank = func.row_number().over(partition_by=refs.c.dataset_id, order_by=order).label("rank")
-    return select(refs, rank).where(refs.c.commit_id.is_not(None)).subquery("heads")
-
-
-def _commits_reached() -> Subquery:
-    table = tables.dataset_commits
-    count = func.count().label("commits")
-    return select(table.c.dataset_id, count).group_by(table.c.dataset_id).subquery("reached")
-
-
-def _versions_given() -> Subquery:
-    table = tables.moves
-    count = func.count(distinct(table.c.version)).label("versions")
-    return select(table.c.dataset_id, count).group_by(table.c.dataset_id).subquery("numbered")
 
 
 def _sorted(question: Select[Any], sort: str) -> Select[Any]:

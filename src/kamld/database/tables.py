@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from kamld.database.engine import about_table
 
-VERSION = 1
+VERSION = 2
 
 metadata = MetaData()
 about = about_table(metadata)
@@ -29,7 +29,7 @@ datasets = Table(
     Column("id", String(32), primary_key=True),
     Column("project", Text, nullable=False),
     Column("name", Text, nullable=False),
-    Column("kind", String(16), nullable=False),
+    Column("kind", Text, nullable=False),
     Column("created", String(32), nullable=False),
     Index("datasets_by_name", "project", "name"),
 )  # fmt: skip
@@ -38,7 +38,7 @@ refs = Table(
     "refs", metadata,
     Column("dataset_id", ForeignKey("datasets.id"), primary_key=True),
     Column("name", Text, primary_key=True),
-    Column("kind", String(16), nullable=False),
+    Column("kind", Text, nullable=False),
     Column("commit_id", String(64)),  # null: the ref was removed
     Column("seq", Integer, nullable=False),  # of its last move
     Column("moved", String(32), nullable=False),
@@ -93,7 +93,7 @@ runs = Table(
     Column("project", Text, nullable=False),
     Column("number", Integer, nullable=False),
     Column("name", Text, nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("state", Text, nullable=False),
     Column("author", Text, nullable=False),
     Column("started", String(32), nullable=False),
     Column("ended", String(32), nullable=False),
@@ -123,7 +123,7 @@ run_inputs = Table(
     Column("label", Text, nullable=False),
     Column("project", Text, nullable=False),
     Column("name", Text, nullable=False),
-    Column("kind", String(16), nullable=False),
+    Column("kind", Text, nullable=False),
     Column("revision", Text, nullable=False),
     Column("commit_id", String(64), nullable=False),
     Index("input_commits", "commit_id"),
@@ -136,9 +136,8 @@ run_outputs = Table(
     Column("label", Text, nullable=False),
     Column("project", Text, nullable=False),
     Column("name", Text, nullable=False),
-    Column("kind", String(16), nullable=False),
+    Column("kind", Text, nullable=False),
     Column("commit_id", String(64), nullable=False),
-    Column("version", Integer),
     Index("output_commits", "commit_id"),
 )  # fmt: skip
 
@@ -150,7 +149,7 @@ deployment_events = Table(
     Column("seq", Integer, nullable=False),
     Column("time", String(32), nullable=False),
     Column("author", Text, nullable=False),
-    Column("action", String(16), nullable=False),
+    Column("action", Text, nullable=False),
     Column("revision", Text, nullable=False),
     Column("why", Text, nullable=False),
     Index("events_by_endpoint", "project", "endpoint", "seq"),

@@ -1,10 +1,8 @@
 """Deployments: append-only events of an endpoint, and what its predictions leave behind."""
 
-from typing import Literal
-
 import msgspec
 
-Action = Literal["deploy", "stop"]
+Action = str  # deploy, stop; a later version may add others
 
 
 class ServedVersion(msgspec.Struct, frozen=True, kw_only=True):

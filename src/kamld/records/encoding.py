@@ -32,14 +32,20 @@ def decode(data: bytes | memoryview, kind: type[Record], where: str) -> Record:
     except msgspec.ValidationError:
         pass
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _damaged(where, kind, error) from None
+        raise damaged(where, kind, error) from None
     try:
         return msgspec.json.decode(data, type=kind, strict=False)  # reads "nan" as a number
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _damaged(where, kind, error) from None
+        raise damaged(where, kind, error) from None
 
 
-def _damaged(where: str, kind: type, error: Exception) -> SystemFault:
+def newer(field: str, value: str, where: str) -> SystemFault:
+    """For who has to decide by a field whose value is none that this version knows."""
+    said = f'{where} has the {field} "{value}", which this kamld does not know.'
+    return SystemFault("newer_record", said, "Install a newer kamld.")
+
+
+def damaged(where: str, kind: type, error: Exception | str) -> SystemFault:
     said = f"{where} is not a valid {kind.__name__} record: {error}."
     return SystemFault("damaged_record", said, "Restore it from a copy of the hub.")
 

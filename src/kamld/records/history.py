@@ -1,11 +1,12 @@
 """Datasets and models, their commits, and the refs that name commits."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 
-Kind = Literal["dataset", "model"]
-RefKind = Literal["branch", "tag", "alias"]
+# A later version may add to any of these: lists pass on what they do not know, deciders raise newer_record.
+Kind = str  # dataset, model
+RefKind = str  # branch, tag, alias
 
 
 class Dataset(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,19 +28,25 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     commit: str
 
 
-class Split(msgspec.Struct, frozen=True, kw_only=True):
+class SplitPart(msgspec.Struct, frozen=True, kw_only=True):
+    name: str  # "train", "test"
+    share: float  # that was asked for
+
+
+class Split(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The rule that chose this commit's files; enough to choose again when the source grows.
 
-    An example (a file, except tables that describe files) scores BLAKE3(seed as 8 bytes
-    little-endian, then its file id), read as a big-endian fraction of 2**64, and belongs to `test`
-    when the score is below `threshold`, 16 hex digits of the same fraction. An example that the
-    split before had keeps its side by path, then by content.
+    An example (a file, except tables that describe files) scores BLAKE3(seed modulo 2**64 as 8 bytes
+    little-endian, then its file id), its first 8 bytes read as a big-endian number, and belongs to the
+    first of `parts` whose threshold is above the score, else to the last. An example that the split
+    before had keeps its part by path, then by content.
     """
 
-    part: str  # "train" or "test"
-    test: float  # the share that was asked for
+    parts: tuple[SplitPart, ...]
+    part: str  # the name of this commit's
     seed: int
-    threshold: str
+    thresholds: dict[str, tuple[str, ...]]  # of each stratum: 16 hex digits for every part but the last
+    by: str = ""  # what tells strata apart; "": there is one, named ""
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -71,13 +78,15 @@ class Move(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Ref(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A name for a commit, and the newest part of the log of its moves (oldest first, never empty).
 
-    `older` is the key of the sealed part before it, if there is one.
+    `older` is the key of the sealed part before it, if there is one. `highest` is the largest version
+    number that any move gave, of a model's main only.
     """
 
     name: str
     kind: RefKind
     moves: Annotated[tuple[Move, ...], msgspec.Meta(min_length=1)]
     older: str | None = None
+    highest: int = 0
 
     @property
     def last(self) -> Move:

@@ -17,7 +17,9 @@ MAIN = "main"
 LENGTH_MAX = 100
 _REF_BYTES_MAX = 200  # quoted, as a file's name in the hub, with room for "-conflict-…"
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_REVISION = re.compile(r"(?P<base>[^@~{}:/\s]*)(?:@?\{(?P<time>[^{}]*)\})?(?P<steps>(?:~[0-9]{0,9})*)")
+_REVISION = re.compile(
+    r"(?P<base>[^@~{}:/\s]*)(?:(?P<at>@?)\{(?P<time>[^{}]*)\})?(?P<steps>(?:~[0-9]{0,9})*)"
+)
 _FORBIDDEN_IN_REF = frozenset("/@:~{} \t\r\n\0")
 
 
@@ -68,11 +70,11 @@ def check_word(word: str, what: str) -> str:
 def check_ref(word: str, what: str) -> str:
     """A word fit to name a branch, tag or alias. Raises Invalid."""
     bad = sorted(_FORBIDDEN_IN_REF.intersection(word))
-    if word in ("", ".", "..") or bad or not word.isprintable() or word.startswith("-"):
+    if not word or bad or not word.isprintable() or word.startswith(("-", ".")):
         raise Invalid(
             "bad_name",
             f'"{_shown(word)}" cannot be the name of a {what}.',
-            "Use no space, none of / @ : ~ { }, and no - at the beginning.",
+            "Use no space, none of / @ : ~ { }, and no - or . at the beginning.",
         )
     if len(word) > LENGTH_MAX or len(quote(word, safe="")) > _REF_BYTES_MAX:
         raise Invalid("bad_name", f'"{_shown(word)}" is too long for a {what}.', "Shorten it.")
@@ -129,7 +131,7 @@ def _path_colon(text: str) -> int:
 def parse_revision(text: str) -> Revision:
     """Raises Invalid."""
     match = _REVISION.fullmatch(text)
-    if not match or not text:
+    if not match or not text or (match["base"] and match["at"] == ""):
         raise Invalid(
             "bad_revision",
             f'"{_shown(text)}" is not a revision.',

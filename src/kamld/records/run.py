@@ -1,12 +1,10 @@
 """Runs: one execution of the user's code, from input commits to output commits."""
 
-from typing import Literal
-
 import msgspec
 
 from kamld.records.history import Kind
 
-RunState = Literal["running", "succeeded", "failed", "cancelled"]
+RunState = str  # running, succeeded, failed, cancelled; a later version may add others
 Parameter = str | int | float | bool
 
 
@@ -19,13 +17,12 @@ class RunInput(msgspec.Struct, frozen=True, kw_only=True):
     commit: str
 
 
-class RunOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RunOutput(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     project: str
     name: str
     kind: Kind
-    commit: str
-    version: int | None = None  # None in a sealed record: landing gives it, after the sealing
+    commit: str  # the version that it gets when it lands is in the log of its main
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -19,7 +19,7 @@ from kamld.store import Source, Writer
 from kamld.store.trees import EXECUTABLE, FILE, SYMLINK, Entry, entries_of, write_tree
 from kamld.workspace.binding import OWN, read_binding
 from kamld.workspace.ignore import read_ignores
-from kamld.workspace.scan import HUB_MARK
+from kamld.workspace.scan import HUB_MARK, may_be_named
 
 FILE_MAX = 10_000_000  # bytes
 FILES_MAX = 10_000
@@ -77,6 +77,7 @@ def _candidates(top: Path, git: GitView | None, outputs: set[str]) -> tuple[list
                 notes.append(f"{top} has more than {_LOOKED_AT_MAX:,} files; not all were looked at.")
                 break
             found.append(path)
+    found = [path for path in found if all(may_be_named(part) for part in path.split(b"/"))]
     ignores = read_ignores(top)
     if ignores:
         found = [path for path in found if not ignores(os.fsdecode(path))]

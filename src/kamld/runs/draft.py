@@ -179,6 +179,19 @@ def is_running(folder: Path) -> bool:
     return False
 
 
+def process_started(pid: int) -> str:
+    """What tells a process from a later one with the same id; "" if there is none.
+
+    Clock ticks since the machine started, and which start of the machine that was.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return ""
+    return f"{boot} {fields[19]}"
+
+
 @contextmanager
 def turn(state: Path) -> Iterator[None]:
     """Runs of one machine land their outputs one after the other."""

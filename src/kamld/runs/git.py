@@ -1,10 +1,12 @@
 """Git's view of a folder, where there is Git and the folder is in a checkout. Only asks, never writes.
 
-No program that the repository's own settings name is started, and nothing secret is kept: a
-remote's address loses its password and what is after its path.
+No program that the repository's own settings name is started: no hook, no monitor, no filter. So where a
+filter changes what Git keeps (Git LFS has one), the diff of a changed file shows what is in the folder.
+Nothing secret is kept: a remote's address loses its password and what is after its path.
 """
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -14,6 +16,7 @@ from urllib.parse import urlsplit
 
 DIFF_MAX = 10_000_000  # bytes
 _TIMEOUT_S = 20
+_HEEDS_VARIABLES = (2, 31)  # the Git that first did GIT_CONFIG_COUNT; older ones: no diff with filters
 _SAFE = ("-c", "core.fsmonitor=false", "-c", "core.quotePath=false")
 
 
@@ -94,7 +97,7 @@ class _Git:
         self._program = shutil.which("git", path=variables.get("PATH", ""))
         self._folder = folder
         plain = {k: v for k, v in variables.items() if not k.startswith("GIT_")}
-        self._variables = plain | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+        self._variables = plain | {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "LC_ALL": "C"}
 
     def ask(self, *words: str) -> bytes | None:
         """None: it said no, or there is no Git."""
@@ -117,10 +120,16 @@ class _Git:
         """Of what Git keeps, against its newest commit. None: too large to keep."""
         if self._program is None:
             return b""
-        words = [self._program, *_SAFE, "diff", "--no-ext-diff", "--no-textconv", "--binary", "HEAD"]
+        unfiltered = self._without_filters()
+        if unfiltered is None:
+            return b""
+        words = [
+            self._program, *_SAFE, "diff", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty",
+            "--binary", "HEAD",
+        ]  # fmt: skip
         try:
             with subprocess.Popen(
-                words, cwd=self._folder, env=self._variables, stdin=subprocess.DEVNULL,
+                words, cwd=self._folder, env=self._variables | unfiltered, stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             ) as process:  # fmt: skip
                 assert process.stdout is not None
@@ -130,3 +139,22 @@ class _Git:
         except OSError:
             return b""
         return data if len(data) <= DIFF_MAX else None
+
+    def _without_filters(self) -> dict[str, str] | None:
+        """Variables that turn every filter off that any settings name. None: Git does not heed them."""
+        named = self.ask("config", "--null", "--name-only", "--get-regexp", r"^filter\.") or b""
+        keys = {os.fsdecode(key).rpartition(".")[0] for key in named.split(b"\0") if key}
+        if not keys:
+            return {}
+        if _version(self.line("version") or "") < _HEEDS_VARIABLES:
+            return None
+        said = [(f"{key}.{what}", "") for key in sorted(keys) for what in ("clean", "process")]
+        said += [(f"{key}.required", "false") for key in sorted(keys)]
+        variables = {"GIT_CONFIG_COUNT": str(len(said))}
+        for number, (key, value) in enumerate(said):
+            variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+        return variables
+
+
+def _version(said: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"[0-9]+", said)[:2])

@@ -1,8 +1,8 @@
 """What runs are handed, and the words between a run and the executor that carries it out.
 
 An executor starts a command somewhere, lets it be watched and stopped, and brings back what came of
-it. Nothing here speaks of paths on both sides: inputs go as trees of the hub, results come back as
-objects of the hub, so the command may run on another machine.
+it. Code and inputs go as trees of the hub, results come back as objects of the hub, so the command may
+run on another machine; only an executor of this one looks at `Job.folder`.
 """
 
 from collections.abc import Generator, Mapping
@@ -24,12 +24,22 @@ class JobOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     path: str | None = None  # below the working folder; None: the executor makes a fresh folder
 
 
+class JobCode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    tree: str  # the snapshot of the code, in the hub
+    inside: str = ""  # where below its top the command starts
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A command and what it needs. Has no secrets: variables are given to `submit` alone."""
+    """A command and what it needs. Has no secrets: variables are given to `submit` alone.
+
+    An executor of this machine starts it in `folder`; one elsewhere checks `code` out and starts it
+    in there.
+    """
 
     id: str  # the run's
     command: tuple[str, ...]
-    folder: str  # where the command starts
+    folder: str  # the person's own, on the machine where the run was asked for
+    code: JobCode | None = None  # None: it is still to be captured
     inputs: dict[str, str] = {}  # label: tree
     outputs: tuple[JobOutput, ...] = ()
     params: dict[str, Parameter] = {}

@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from kamld.errors import Invalid
-from kamld.records.history import Kind
-from kamld.records.names import check_word
+from kamld.records.history import Dataset, Kind
+from kamld.records.names import Name, check_word
 from kamld.records.run import RunInput
 from kamld.runs.interface import Job, JobOutput
 from kamld.runs.words import (
@@ -91,6 +91,12 @@ def plan_run(repository: Repository, request: Request, run_id: str) -> Plan:
     )
 
 
+def made(repository: Repository, name: Name) -> Dataset | None:
+    """What has this name; None also where nothing landed in it yet, for then the name is free."""
+    dataset = repository.names.find(name)
+    return dataset if dataset and repository.is_made(dataset) else None
+
+
 def name_of(command: tuple[str, ...]) -> str:
     """What a run of this command is called: its script or module, else its program."""
     program = PurePosixPath(command[0]).name
@@ -119,7 +125,7 @@ def _resolve(repository: Repository, word: InputWord) -> tuple[RunInput, str]:
 
 
 def _check_output(repository: Repository, word: OutputWord, folder: Path) -> None:
-    present = repository.names.find(word.name)
+    present = made(repository, word.name)
     if present and present.kind != word.kind:
         raise Invalid(
             "other_kind",

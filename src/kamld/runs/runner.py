@@ -19,9 +19,8 @@ from kamld.errors import RunFailed, SystemFault
 from kamld.records.run import Metric, Run, RunInput
 from kamld.runs import surroundings
 from kamld.runs.code import capture_code
-from kamld.runs.draft import Captured, Draft, End, RunFolder, new_folder
-from kamld.runs.executor.process import process_started
-from kamld.runs.interface import Ended, Executor, Job, Live, Logged, Stop, Stream, Wrote
+from kamld.runs.draft import Captured, Draft, End, RunFolder, new_folder, process_started
+from kamld.runs.interface import Ended, Executor, Job, JobCode, Live, Logged, Stop, Stream, Wrote
 from kamld.runs.plan import Plan, Request, plan_run
 from kamld.runs.seal import Landing, SealedRun, seal
 from kamld.runs.stops import Stopped, Stops, signals
@@ -127,7 +126,9 @@ class Runner:
         with signals(stops):
             try:
                 try:
-                    begun = self._begin(draft, request, folder, stops, audience)
+                    variables = _variables(self.repository, request)
+                    draft, notes = self._capture(draft, request, variables, folder)
+                    begun = self._begin(draft, variables, notes, stops, audience)
                 except BaseException:
                     self._forget(plan.job, folder)
                     raise
@@ -140,17 +141,27 @@ class Runner:
             raise trouble
         return Outcome(sealed.run, sealed.landings, sealed.failure)
 
-    def _begin(
-        self, draft: Draft, request: Request, folder: RunFolder, stops: Stops, audience: Audience
-    ) -> Begun | End:
-        """Start the command; how it ended, if it could not be started."""
-        job, variables = draft.plan.job, _variables(self.repository, request)
+    def _capture(
+        self, draft: Draft, request: Request, variables: dict[str, str], folder: RunFolder
+    ) -> tuple[Draft, tuple[str, ...]]:
+        """Keep the code and all that is known; the job knows its code then."""
+        job = draft.plan.job
         own_folders = [request.folder / output.path for output in job.outputs if output.path]
         with self.repository.writer() as writer:
             code, notes = capture_code(writer, request.folder, variables, own_folders)
+        job = structs.replace(job, code=JobCode(tree=code.tree, inside=code.inside))
+        draft = structs.replace(draft, plan=structs.replace(draft.plan, job=job))
         folder.write_draft(draft)
         folder.write_captured(Captured(code=code, notes=notes))
         self.live.add_run(_live(draft, folder))
+        return draft, notes
+
+    def _begin(
+        self, draft: Draft, variables: dict[str, str], notes: tuple[str, ...], stops: Stops,
+        audience: Audience,
+    ) -> Begun | End:  # fmt: skip
+        """Start the command; how it ended, if it could not be started."""
+        job = draft.plan.job
         try:
             started = self.executor.submit(job, variables, stops.checking(audience.prepared))
         except RunFailed as error:

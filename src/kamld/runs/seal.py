@@ -5,7 +5,8 @@ this machine at a time, (2) the run's number is claimed, (3) the outputs' commit
 (4) the record is sealed, which names those commits, (5) `main` of each output moves to its commit.
 
 Before (4) there is no run, only garbage that nothing names. After (4) the run is finished, and who
-is killed before (5) leaves a folder from which `land_outputs` does it later. So a sealed record can
+is killed before (5) leaves a folder from which `land_outputs` does it later; a name that was made and
+that nothing landed under yet is free until then. So a sealed record can
 name a commit, but not the version number that a model's `main` gives it in (5): that is looked up
 from the ref. An output replaces what was there: its commit's parent is the head of that moment. If
 somebody who is no run of this machine moves `main` between (3) and (5), the landing rule of
@@ -17,18 +18,18 @@ from pathlib import Path
 
 import msgspec
 
+from kamld import ids
 from kamld.errors import Conflict, Invalid, KamldError, NotFound
 from kamld.records.history import Dataset
 from kamld.records.names import MAIN, Name
 from kamld.records.run import Run, RunOutput
 from kamld.runs.draft import Draft, End, RunFolder, turn
 from kamld.runs.interface import Collected, Executor
-from kamld.runs.plan import Output, command_text
+from kamld.runs.plan import Output, command_text, made
 from kamld.runs.surroundings import OUTPUT, variable
 from kamld.store import Entries, Progress, Repository
-from kamld.store.commits import is_ancestor
-from kamld.store.refs.landing import conflict_branch
 from kamld.store.trees import write_tree
+from kamld.workspace.settle import landed_on
 
 _MESSAGE_MAX = 300  # characters of a commit's message
 
@@ -78,13 +79,8 @@ def landing_of(repository: Repository, output: RunOutput) -> Landing | None:
     dataset = repository.names.find(Name(output.project, output.name))
     if dataset is None:
         return None
-    kept = repository.refs.find(dataset, conflict_branch(MAIN, output.commit))
-    main = repository.refs.find(dataset, MAIN)
-    if kept and kept.commit == output.commit:
-        return _landing(repository, dataset, output, kept.name)
-    if main and main.commit and is_ancestor(repository.objects, output.commit, main.commit):
-        return _landing(repository, dataset, output, MAIN)
-    return None
+    branch = landed_on(repository, dataset, MAIN, output.commit)
+    return _landing(repository, dataset, output, branch) if branch else None
 
 
 def _collect(
@@ -119,7 +115,7 @@ def _recheck(repository: Repository, draft: Draft, end: End) -> End:
     """A name may have become something else's while the command ran."""
     for output in draft.plan.outputs if end.state == "succeeded" else ():
         name = Name(output.project, output.name)
-        present = repository.names.find(name)
+        present = made(repository, name)
         if present and present.kind != output.kind:
             message = f"{name} became a {present.kind} while the run went on; no output was kept."
             return _failed(end, Conflict("other_kind", message, "Choose another name."))
@@ -176,18 +172,24 @@ def _record(
 def _land(repository: Repository, run: Run, output: RunOutput) -> Landing:
     if landed := landing_of(repository, output):
         return landed
-    name = Name(output.project, output.name)
-    dataset = repository.names.find(name)
-    created = None
-    if dataset is None:
-        dataset = created = repository.create(name, output.kind)
-    try:
-        landing = repository.land(dataset, MAIN, output.commit, author=run.author)
-    except BaseException:
-        if created:
-            repository.names.remove(created)
-        raise
+    dataset = _dataset(repository, output)
+    landing = repository.land(dataset, MAIN, output.commit, author=run.author)
     return _landing(repository, dataset, output, landing.branch)
+
+
+def _dataset(repository: Repository, output: RunOutput) -> Dataset:
+    """The output's dataset or model, made if need be. Raises Conflict (other_kind)."""
+    name = Name(output.project, output.name)
+    dataset = made(repository, name)
+    if dataset is None:
+        try:
+            return repository.create(name, output.kind)
+        except Conflict:  # somebody was faster
+            dataset = repository.names.get(name)
+    if dataset.kind != output.kind:
+        message = f"{name} became a {dataset.kind}; the run's output is {ids.short(output.commit)}."
+        raise Conflict("other_kind", message, "Choose another name next time.")
+    return dataset
 
 
 def _landing(repository: Repository, dataset: Dataset, output: RunOutput, branch: str) -> Landing:

@@ -1,7 +1,9 @@
 """Deployments: which event comes next, and what a hub's events ask the server to serve. Pure.
 
 An endpoint's events are numbered and never changed; the newest says what it serves. Its name is
-its model name on the wire, so it is unique among the endpoints of a hub that serve.
+its model name on the wire, so it is unique among the endpoints of a hub that serve. An event of a
+later version, whose action is unknown here, changes nothing for a server that runs; who wants to
+change its endpoint is refused.
 """
 
 from collections import defaultdict
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from kamld import clock, ids
 from kamld.errors import Conflict, Invalid, NotFound
 from kamld.records.deployment import DeploymentEvent, ServedVersion
+from kamld.records.encoding import newer
 from kamld.records.names import Name, check_word
 
 VERSIONS_MAX = 16  # a prediction id has 4 bits for the position of its version
@@ -50,13 +53,14 @@ def plan_deploy(
     _check_versions(versions)
     histories = _histories(events)
     for other, history in histories.items():
-        if other.name == endpoint.name and other != endpoint and history[-1].action == "deploy":
+        if other.name == endpoint.name and other != endpoint and history[-1].action != "stop":
             raise Conflict(
                 "endpoint_taken",
                 f'The name "{endpoint.name}" already serves {other}.',
                 f"Choose another name for the endpoint, or: kamld stop {other}",
             )
     before = _newest(histories, endpoint)
+    _check_known(before)
     if before and before.action == "deploy" and before.versions == tuple(versions):
         return Planned(None, before)
     event = DeploymentEvent(
@@ -85,6 +89,7 @@ def plan_stop(events: Iterable[DeploymentEvent], endpoint: Name, *, author: str,
             f'There is no endpoint "{endpoint}".',
             f"Serving: {serving}." if serving else "None is serving.",
         )
+    _check_known(before)
     if before.action == "stop":
         return Planned(None, before)
     event = DeploymentEvent(
@@ -115,7 +120,8 @@ def _wanted(histories: dict[Name, list[DeploymentEvent]]) -> list[Wanted]:
         for event in reversed(history):
             if event.action == "stop":
                 break
-            since_stop.append(event)
+            if event.action == "deploy":
+                since_stop.append(event)
         if since_stop:
             found.append(Wanted(name, tuple(since_stop)))
     return sorted(found, key=lambda w: (w.events[-1].time, w.events[-1].key))
@@ -132,6 +138,11 @@ def _histories(events: Iterable[DeploymentEvent]) -> dict[Name, list[DeploymentE
 
 def _newest(histories: dict[Name, list[DeploymentEvent]], endpoint: Name) -> DeploymentEvent | None:
     return histories[endpoint][-1] if endpoint in histories else None
+
+
+def _check_known(newest: DeploymentEvent | None) -> None:
+    if newest and newest.action not in ("deploy", "stop"):
+        raise newer("action", newest.action, f"The newest event of {newest.project}/{newest.endpoint}")
 
 
 def _unused_key(histories: dict[Name, list[DeploymentEvent]]) -> str:

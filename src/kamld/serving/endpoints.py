@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from kamld.errors import KamldError, NotFound
+from kamld.errors import KamldError, NotFound, SystemFault
 from kamld.records.deployment import DeploymentEvent, ServedVersion
 from kamld.serving.deployments import Wanted, wanted
 from kamld.serving.interface import EndpointState, Events, ModelMetadata, Trouble
@@ -86,8 +86,11 @@ class Endpoints:
         self.settled = threading.Event()  # the events have been obeyed once since the start
 
     def get(self, name: str) -> Endpoint:
-        """Raises NotFound with the names that are served."""
+        """Raises NotFound with the names that are served, SystemFault (server_starting) as long as
+        it is not known yet what should be."""
         found = self._table.get(name)
+        if found is None and not self.settled.is_set():
+            raise SystemFault("server_starting", "The server is still loading its models.", "Try again soon.")
         if found is None:
             names = ", ".join(sorted(self._table))
             raise NotFound(

@@ -1,6 +1,7 @@
 """What serving is handed by the composition root, and the data its parts pass each other."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
@@ -12,9 +13,9 @@ Events = Callable[[], Iterable[DeploymentEvent]]
 """Deployment events of the hub, in any order: at least the newest of every endpoint. Earlier ones
 are what the server falls back to when the newest cannot be loaded. May block; may raise."""
 
-ModelFolder = Callable[[ServedVersion], Path]
-"""A folder that holds the files of a model version and stays while the server runs. May block
-while it is checked out; raises KamldError when the version cannot be had."""
+ModelFolder = Callable[[ServedVersion], AbstractContextManager[Path]]
+"""A folder that holds the files of a model version, as long as it is being loaded. May block while
+it is checked out; raises KamldError when the version cannot be had."""
 
 EndpointStatus = Literal["serving", "behind", "failed", "down"]
 

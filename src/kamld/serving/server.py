@@ -72,7 +72,8 @@ def run(
 
     def load(served: ServedVersion) -> OnnxModel:
         what = f"{served.project}/{served.name} {served.version}"
-        return OnnxModel(model_folder(served), what, threads=options.threads)
+        with model_folder(served) as files:
+            return OnnxModel(files, what, threads=options.threads)
 
     log = PredictionLog(predictions)
     server = _Server(Endpoints(events, load), log, lifeline)

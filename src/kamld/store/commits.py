@@ -1,7 +1,7 @@
 """Commits: objects of canonical JSON that name a tree and what is known about it."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from kamld.errors import SystemFault
 from kamld.records.encoding import decode, encode
@@ -28,12 +28,13 @@ def is_commit(objects: Objects, identifier: bytes) -> bool:
         return False
 
 
-def ancestry(objects: Objects, start: str) -> Iterator[tuple[str, Commit]]:
-    """`start` and all commits before it, newest first; a commit always before its parents, whose
+def ancestry(objects: Objects, *starts: str) -> Iterator[tuple[str, Commit]]:
+    """`starts` and all commits before them, newest first; a commit always before its parents, whose
     times are earlier than its own."""
-    first = read_commit(objects, start)
-    waiting = [(_newest_first(first.time), start, first)]
-    seen = {start}
+    firsts = {start: read_commit(objects, start) for start in starts}
+    waiting = [(_newest_first(first.time), start, first) for start, first in firsts.items()]
+    heapq.heapify(waiting)
+    seen = set(firsts)
     while waiting:
         _, identifier, commit = heapq.heappop(waiting)
         yield identifier, commit
@@ -50,6 +51,22 @@ def _newest_first(time: str) -> tuple[int, ...]:
 
 def is_ancestor(objects: Objects, older: str, newer: str) -> bool:
     return any(identifier == older for identifier, _ in ancestry(objects, newer))
+
+
+def reached(objects: Objects, starts: Iterable[str], wanted: Iterable[str]) -> set[str]:
+    """Which of the `wanted` commits are among `starts` or before one of them. Reads nothing that is
+    older than they are, but every start."""
+    begin, missing = set(starts), set(wanted)
+    found = missing & begin
+    missing -= found
+    oldest = min((read_commit(objects, identifier).time for identifier in missing), default="")
+    for identifier, commit in ancestry(objects, *begin) if missing else ():
+        if identifier in missing:
+            found.add(identifier)
+            missing.discard(identifier)
+        if not missing or commit.time < oldest:
+            break
+    return found
 
 
 def merge_base(objects: Objects, one: str, other: str) -> str | None:

@@ -9,23 +9,28 @@ import msgspec
 
 from kamld import clock, ids
 from kamld.blobs import Blobs, Changed, Missing
-from kamld.errors import Conflict, Invalid, SystemFault
-from kamld.records.encoding import decode, encode
+from kamld.errors import Conflict, Invalid, NotFound, SystemFault
+from kamld.records.encoding import decode
 from kamld.records.history import Commit, Dataset, Kind, Move, Ref, RefKind
-from kamld.records.names import Name, Reference, check_ref
+from kamld.records.names import MAIN, Name, Reference, check_ref
 from kamld.store import packs, trees
 from kamld.store.chunking import Chunking
-from kamld.store.commits import ancestry, read_commit, write_commit
+from kamld.store.commits import ancestry, is_ancestor, read_commit, write_commit
+from kamld.store.envelope import seal, unseal
 from kamld.store.index import Index
 from kamld.store.objects import Objects, Writer
 from kamld.store.refs import Names, Refs
 from kamld.store.refs.landing import Landed, conflict_branch, move_branch, plan
-from kamld.store.refs.revisions import Resolved, reserved_version, resolve
+from kamld.store.refs.revisions import Resolved, commits_of, reserved_version, resolve
 from kamld.store.sealed import Sealed
 from kamld.store.trees import Entries, Tree
 
 FORMAT = 1
 _HUB = "kamld-hub.json"
+
+
+class _Format(msgspec.Struct):
+    format: int
 
 
 class Hub(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,14 +134,7 @@ class Repository:
             if step.how == "nothing" and ref and head:
                 return Landed("moved", branch, head, ref.last)
             if step.how == "keep":
-                kept = conflict_branch(branch, commit_id)
-                move = move_branch(self.refs, dataset, kept, commit_id, None, author, reason)
-                there = self.refs.find(dataset, kept)
-                if move is None and there and there.commit == commit_id:
-                    move = there.last  # an earlier try of ours
-                if move:
-                    return Landed("kept", kept, commit_id, move, step.conflicts)
-                continue
+                return self._keep(dataset, branch, commit_id, author, reason, step.conflicts)
             if step.how == "merge" and step.entries is not None and head:
                 with self.writer() as writer:
                     tree = trees.write_tree(writer, step.entries)
@@ -149,10 +147,27 @@ class Repository:
                 return Landed("merged" if how == "merged" else "moved", branch, landing, move_made)
             landing, how = commit_id, "moved"
 
+    def _keep(
+        self, dataset: Dataset, branch: str, commit_id: str, author: str, reason: str,
+        conflicts: tuple[bytes, ...],
+    ) -> Landed:  # fmt: skip
+        """Keep the commit as a branch of its own; who did that before may have gone on from there."""
+        kept = conflict_branch(branch, commit_id)
+        while True:
+            move = move_branch(self.refs, dataset, kept, commit_id, None, author, reason)
+            if move:
+                return Landed("kept", kept, commit_id, move, conflicts)
+            there = self.refs.find(dataset, kept)
+            if there and there.commit:
+                if is_ancestor(self.objects, commit_id, there.commit):
+                    return Landed("kept", kept, there.commit, there.last, conflicts)
+                kept += "-again"  # somebody gave the name to something else
+
     def set_ref(self, dataset: Dataset, name: str, kind: RefKind, commit_id: str, *, author: str) -> Move:
         """Make a branch or tag, or set an alias, which may be there already.
 
-        Raises Invalid (bad_name, reserved_name), Conflict (name_taken, ref_kind).
+        Raises Invalid (bad_name, reserved_name), Conflict (name_taken, ref_kind), NotFound
+        (unknown_revision) for a commit that is none of the dataset's.
         """
         check_ref(name, kind)
         if reserved_version(dataset, name):
@@ -160,6 +175,12 @@ class Repository:
                 "reserved_name",
                 f'"{name}" is a version number; a model\'s main gives them by itself.',
                 "Choose another name.",
+            )
+        if not commits_of(self.objects, self.refs, dataset, [commit_id]):
+            raise NotFound(
+                "unknown_revision",
+                f"{ids.short(commit_id)} is no commit of {dataset.name}.",
+                f"kamld log {dataset.name} shows all.",
             )
         ref = self.refs.find(dataset, name)
         present = ref.commit if ref else None
@@ -173,15 +194,31 @@ class Repository:
         return self.refs.all(dataset)
 
     def create(self, name: Name, kind: Kind) -> Dataset:
-        return self.names.create(name, kind)
+        """A dataset that has no version yet: a new one, or one that somebody began and did not finish.
 
-    def rebuild_index(self) -> int:
-        """Make the index anew from the packs themselves; the number of objects found."""
+        Raises Conflict (name_taken).
+        """
+        return self.names.create(name, kind, self.is_made)
+
+    def is_made(self, dataset: Dataset) -> bool:
+        """Whether anything ever landed on its main; until then its name is still to be had."""
+        return self.refs.find(dataset, MAIN) is not None
+
+    def rebuild_index(self) -> tuple[int, tuple[str, ...]]:
+        """Make the index anew from the packs themselves: (objects found, keys of damaged packs, which
+        are left out)."""
         replaced = self._index.names()
         names = [name for listed in self.blobs.list("packs/") if (name := packs.name_of(listed.key))]
-        footers = [packs.read_footer(self.blobs.view(packs.key(n)), packs.key(n)) for n in names]
-        self._index.rebuild(list(zip(names, footers, strict=True)), replaced)
-        return sum(len(footer.codecs) for footer in footers)
+        sound, damaged = [], []
+        for name in names:
+            try:
+                sound.append((name, packs.read_footer(self.blobs.view(packs.key(name)), packs.key(name))))
+            except SystemFault as fault:
+                if fault.code != "damaged_pack":
+                    raise
+                damaged.append(packs.key(name))
+        self._index.rebuild(sound, replaced)
+        return sum(len(footer.codecs) for _, footer in sound), tuple(damaged)
 
 
 def open_hub(blobs: Blobs, threads: int = 0) -> Repository:
@@ -193,14 +230,14 @@ def open_hub(blobs: Blobs, threads: int = 0) -> Repository:
         data = blobs.get(_HUB)
     except Missing:
         data = _make_hub(blobs)
-    hub = decode(data, Hub, _HUB)
-    if hub.format > FORMAT:
+    made_as = decode(data.partition(b"\n")[0], _Format, _HUB).format  # a newer hub may differ in all else
+    if made_as > FORMAT:
         raise SystemFault(
             "newer_hub",
-            f"The hub in {blobs.location} has format {hub.format}; this kamld reads up to {FORMAT}.",
+            f"The hub in {blobs.location} has format {made_as}; this kamld reads up to {FORMAT}.",
             "Install a newer kamld.",
         )
-    return Repository(blobs, hub, threads)
+    return Repository(blobs, unseal(data, Hub, _HUB), threads)
 
 
 def _make_hub(blobs: Blobs) -> bytes:
@@ -215,7 +252,7 @@ def _make_hub(blobs: Blobs) -> bytes:
                 f"{blobs.location} is not a hub, and not empty: it has {something.key}.",
                 "Name a hub or an empty folder: KAMLD_HUB, or hub in kamld.toml.",
             ) from None
-    fresh = encode(Hub(format=FORMAT, id=ids.new_id(), created=clock.now(), chunking=Chunking()))
+    fresh = seal(Hub(format=FORMAT, id=ids.new_id(), created=clock.now(), chunking=Chunking()))
     try:
         blobs.swap(_HUB, None, fresh)
     except Changed as now:

@@ -1,8 +1,10 @@
 """Splitting a dataset into parts that are datasets of their own, without copying a byte.
 
-An example's side hangs on a hash of its content, so equal files are never on both sides and growth
+An example's side hangs on a hash of its content, so equal files come to the same side and growth
 moves nobody. At the first split the threshold is chosen so that the shares are exact; afterwards it
-stays, and an example that was split before keeps its side by path, then by content.
+stays, and an example that was split before keeps its side by path, then by content. So the same
+content can be on both sides after all, where a file was overwritten with one of the other side; how
+often it is so is counted.
 """
 
 from collections.abc import Sequence
@@ -11,7 +13,8 @@ from dataclasses import dataclass
 from blake3 import blake3
 
 from kamld.errors import Conflict, Invalid
-from kamld.records.history import Dataset, Origin, Split
+from kamld.records.encoding import newer
+from kamld.records.history import Dataset, Origin, Split, SplitPart
 from kamld.records.names import MAIN, Name, Reference
 from kamld.store.objects import Writer
 from kamld.store.refs.revisions import Resolved
@@ -48,6 +51,7 @@ class Plan:
     test: list[int]
     shared: list[int]
     threshold: int
+    on_both_sides: int  # examples whose content the other side has too
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class Part:
 class SplitResult:
     parts: tuple[Part, ...]
     shared: tuple[bytes, ...]  # paths of tables that describe files, whole in every part
+    on_both_sides: int  # examples whose content the other side has too
     bytes_added: int  # lists of files and commits; no file's content
 
 
@@ -82,7 +87,9 @@ def plan(entries: Entries, rule: Rule, before: Before = NOTHING_BEFORE) -> Plan:
         threshold = _threshold(sorted(scores.values()), rule.test)
     test = [at for at, row in known.items() if _is_test(row, scores[at], threshold, before)]
     chosen = set(test)
-    return Plan([at for at in known if at not in chosen], test, shared, threshold)
+    train = [at for at in known if at not in chosen]
+    both = {known[at].id for at in test} & {known[at].id for at in train}
+    return Plan(train, test, shared, threshold, sum(row.id in both for row in known.values()))
 
 
 def score(seed: int, identifier: bytes) -> int:
@@ -107,7 +114,7 @@ def split(
     with repository.writer() as writer:
         versions = {
             part: _write(repository, writer, source, heads[part], entries.take(sorted(chosen + made.shared)),
-                         Split(part=part, test=test, seed=seed, threshold=f"{made.threshold:016x}"), author)
+                         _rule(part, test, seed, made.threshold), author)
             for part, chosen in rows.items()
         }  # fmt: skip
     parts = []
@@ -118,7 +125,7 @@ def split(
         commit_id = version.commit_id if version else head.commit_id if head else ""
         parts.append(Part(dataset, part, len(chosen), commit_id, committed))
     shared = tuple(entries.paths[row] for row in made.shared)
-    return SplitResult(tuple(parts), shared, writer.bytes_added)
+    return SplitResult(tuple(parts), shared, made.on_both_sides, writer.bytes_added)
 
 
 def _write(
@@ -130,7 +137,7 @@ def _write(
     origin = Origin(dataset=of.id, project=of.project, name=of.name, commit=source.commit_id)
     if head and (head.commit.origin, head.commit.split) == (origin, rule):
         return None
-    share = rule.test if rule.part == "test" else 1 - rule.test
+    share = next(part.share for part in rule.parts if part.name == rule.part)
     return repository.write_version(
         writer, entries, parents=(head.commit_id,) if head else (), author=author,
         message=f"{share * 100:.3g} % of {of.name}, seed {rule.seed}", origin=origin, split=rule,
@@ -139,7 +146,8 @@ def _write(
 
 def _head(repository: Repository, source: Resolved, name: Name, test: float, seed: int) -> Resolved | None:
     """What the part is now; None: it is still to be made."""
-    if repository.names.find(name) is None:
+    dataset = repository.names.find(name)
+    if dataset is None or not repository.is_made(dataset):
         return None
     head = repository.resolve(Reference(name))
     rule, origin = head.commit.split, head.commit.origin
@@ -148,12 +156,30 @@ def _head(repository: Repository, source: Resolved, name: Name, test: float, see
             "name_taken", f"There is a dataset {name} already, and it is no part of {source.dataset.name}.",
             "Choose another beginning for the names with --prefix.",
         )  # fmt: skip
-    if (rule.test, rule.seed) != (test, seed):
+    its_test, _ = _read_rule(rule, name)
+    if (its_test, rule.seed) != (test, seed):
         raise Conflict(
-            "other_rule", f"{name} was split with --test {rule.test:g} --seed {rule.seed}.",
+            "other_rule", f"{name} was split with --test {its_test:g} --seed {rule.seed}.",
             "Repeat that, or make another pair with --prefix.",
         )  # fmt: skip
     return head
+
+
+def _rule(part: str, test: float, seed: int, threshold: int) -> Split:
+    return Split(
+        parts=(SplitPart(name="test", share=test), SplitPart(name="train", share=1 - test)),
+        part=part, seed=seed, thresholds={"": (f"{threshold:016x}",)},
+    )  # fmt: skip
+
+
+def _read_rule(rule: Split, where: Name) -> tuple[float, int]:
+    """(share of the test part, threshold). Raises SystemFault (newer_record) for what `_rule` does
+    not write."""
+    if [part.name for part in rule.parts] != ["test", "train"] or rule.by:
+        raise newer(
+            "split", ", ".join([part.name for part in rule.parts] + [rule.by] * bool(rule.by)), str(where)
+        )
+    return rule.parts[0].share, int(rule.thresholds[""][0], 16)
 
 
 def _before(repository: Repository, heads: Sequence[Resolved]) -> tuple[Before, int | None]:
@@ -163,7 +189,7 @@ def _before(repository: Repository, heads: Sequence[Resolved]) -> tuple[Before, 
     threshold = None
     for head in heads:
         assert head.commit.split is not None
-        threshold = int(head.commit.split.threshold, 16)
+        _, threshold = _read_rule(head.commit.split, Name(head.dataset.project, head.dataset.name))
         side = head.commit.split.part == "test"
         for row in repository.tree(head.commit).entries().rows():
             by_path[row.path] = side

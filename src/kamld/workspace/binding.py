@@ -7,12 +7,11 @@ import msgspec
 
 from kamld import ids
 from kamld.blobs import filesystem_fault
-from kamld.errors import NotFound
 from kamld.records.encoding import decode, encode
 from kamld.records.names import Name
 
 OWN = ".kamld"  # the folder's own records, in it; never part of a version
-_FILE = "folder.json"
+FILE = "folder.json"
 
 
 class Binding(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +31,7 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_binding(folder: Path) -> Binding | None:
     """None: the folder is not bound. Raises SystemFault."""
-    path = folder / OWN / _FILE
+    path = folder / OWN / FILE
     try:
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -43,19 +42,7 @@ def read_binding(folder: Path) -> Binding | None:
 
 
 def write_binding(folder: Path, binding: Binding) -> None:
-    write_own(folder, _FILE, encode(binding))
-
-
-def find_binding(start: Path) -> tuple[Path, Binding]:
-    """The bound folder that `start` is, or is in. Raises NotFound (not_bound)."""
-    for folder in (start, *start.parents):
-        if binding := read_binding(folder):
-            return folder, binding
-    raise NotFound(
-        "not_bound",
-        f"{start} is not a folder of any dataset.",
-        "kamld commit FOLDER makes a dataset of it; kamld checkout NAME gets one.",
-    )
+    write_own(folder, FILE, encode(binding))
 
 
 def write_own(folder: Path, name: str, *parts: bytes) -> None:

@@ -1,4 +1,8 @@
-"""Checking versions out: a folder with a version's files, whole or not at all.
+"""Checking versions out: a folder with a version's files.
+
+They are written to a folder beside and moved into place when all are there. A new folder appears
+whole or not at all. Into one that is there they are moved one after the other, the record of what it
+is bound to last: killed in between, it is left with a part of the files, and bound to nothing.
 
 A version that came from elsewhere may name anything, so what it asks for is checked before the
 first byte is written: nothing leaves the folder, and nothing is written through a link.
@@ -6,7 +10,6 @@ first byte is written: nothing leaves the folder, and nothing is written through
 
 import os
 import shutil
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,16 +18,15 @@ from threading import Event
 
 import numpy as np
 
-from kamld import ids
 from kamld.blobs import filesystem_fault
 from kamld.errors import Conflict, Invalid, KamldError
-from kamld.records.history import Commit
 from kamld.store import Entries, Objects, Progress, Repository
 from kamld.store.refs.revisions import Resolved
 from kamld.store.trees import EXECUTABLE, FOLDER, SYMLINK
 from kamld.workspace.binding import OWN, Binding, write_binding
-from kamld.workspace.scan import scan
-from kamld.workspace.stat_index import GRAIN_NS, from_scan, write_index
+from kamld.workspace.leftovers import left_in, make_folder, remove_left
+from kamld.workspace.scan import may_be_named
+from kamld.workspace.stat_index import from_scan, scan_settled, write_index
 
 _BATCH = 512  # files a thread writes before it takes the next
 _DIR = os.O_RDONLY | os.O_DIRECTORY
@@ -45,19 +47,6 @@ def check_out(
         if whole and resolved.branch:
             _bind(repository, resolved, place, entries, resolved.branch)
     return whole
-
-
-def export(repository: Repository, commit: Commit, target: Path, *, threads: int) -> None:
-    """All of a version, read-only, in a folder that appears whole. Raises as `check_out` does;
-    that somebody else made the same folder meanwhile is no error.
-    """
-    try:
-        with _NewFolder(target) as place:
-            entries = repository.tree(commit).entries()
-            materialise(repository.objects, entries, place, threads=threads, read_only=True)
-    except KamldError:
-        if not target.is_dir():
-            raise
 
 
 def materialise(
@@ -84,7 +73,7 @@ def check_paths(entries: Entries) -> None:
     before = b""
     for path, kind in zip(entries.paths, entries.kinds.tolist(), strict=True):
         parts = path.split(b"/")
-        if any(p in (b"", b".", b"..", OWN.encode()) for p in parts) or b"\0" in path:
+        if not all(may_be_named(part) for part in parts):
             raise _unsafe(path, "would leave the folder, or change what kamld keeps in it")
         if kind > FOLDER:
             raise _unsafe(path, "is of a sort that this kamld does not know")
@@ -175,9 +164,7 @@ def _bind(repository: Repository, resolved: Resolved, place: Path, entries: Entr
         branch=branch, commit=resolved.commit_id,
     )  # fmt: skip
     write_binding(place, binding)
-    time.sleep(GRAIN_NS / 1e9)  # so that no later change can carry a time stamp of ours
-    taken = time.time_ns()
-    found = scan(place)
+    found, taken = scan_settled(place)
     if found.paths == entries.paths:
         everything = np.ones(len(found), np.bool_)
         write_index(
@@ -187,7 +174,7 @@ def _bind(repository: Repository, resolved: Resolved, place: Path, entries: Entr
 
 
 class _NewFolder:
-    """`with _NewFolder(target) as place`: fill `place`; it becomes `target` at the end, or nothing."""
+    """`with _NewFolder(target) as place`: fill `place`; what is in it is in `target` at the end."""
 
     def __init__(self, target: Path) -> None:
         self._target = target
@@ -196,18 +183,15 @@ class _NewFolder:
     def __enter__(self) -> Path:
         target = self._target
         try:
-            if os.path.lexists(target):
-                if target.is_symlink() or not target.is_dir() or any(target.iterdir()):
-                    raise Conflict(
-                        "target_exists",
-                        f"{target} is there already and not an empty folder.",
-                        "Name another folder, or move that one away.",
-                    )
-                self._inside = True
+            self._inside = os.path.lexists(target)
             home = target if self._inside else target.parent
+            if self._inside and (target.is_symlink() or not target.is_dir()):
+                raise _is_there(target)
             home.mkdir(parents=True, exist_ok=True)
-            self._place = home / f".{OWN[1:]}-checkout-{ids.new_id()}"
-            self._place.mkdir()
+            remove_left(left_in(home))
+            if self._inside and any(target.iterdir()):
+                raise _is_there(target)
+            self._place, self._lock = make_folder(home)
         except OSError as error:
             raise filesystem_fault(error, str(target)) from None
         return self._place
@@ -215,7 +199,7 @@ class _NewFolder:
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         try:
             if kind is None and self._inside:
-                for child in list(self._place.iterdir()):
+                for child in sorted(self._place.iterdir(), key=lambda child: child.name == OWN):
                     child.rename(self._target / child.name)
                 self._place.rmdir()
             elif kind is None:
@@ -225,3 +209,12 @@ class _NewFolder:
         finally:
             with suppress(OSError, KamldError):
                 shutil.rmtree(self._place, ignore_errors=True)
+            os.close(self._lock)
+
+
+def _is_there(target: Path) -> Conflict:
+    return Conflict(
+        "target_exists",
+        f"{target} is there already and not an empty folder.",
+        "Name another folder, or move that one away.",
+    )

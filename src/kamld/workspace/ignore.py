@@ -15,7 +15,7 @@ def read_ignores(folder: Path) -> Ignores | None:
     path = folder / FILE
     try:
         lines = path.read_text("utf-8", "surrogateescape").splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return None
     except OSError as error:
         raise filesystem_fault(error, str(path)) from None

@@ -1,6 +1,7 @@
 """Scanning a folder: every file's path and state, without reading any file.
 
-Left out, wherever they are: `.kamld` folders, hubs, and what `.kamldignore` names.
+Left out, wherever they are: `.kamld` folders, hubs, what `.kamldignore` names, and folders that a
+checkout still fills, or left when it was killed.
 """
 
 import os
@@ -18,6 +19,7 @@ from kamld.errors import Invalid
 from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK
 from kamld.workspace.binding import OWN
 from kamld.workspace.ignore import Ignores, read_ignores
+from kamld.workspace.leftovers import is_filled
 
 HUB_MARK = "kamld-hub.json"
 _SPECIAL = {
@@ -37,6 +39,7 @@ class Scan:
     paths: list[bytes]
     kinds: NDArray[np.uint8]
     states: NDArray[np.int64]  # (n, 4): size, mtime, ctime, inode
+    left: tuple[str, ...] = ()  # folders of checkouts that go on or were killed
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -47,6 +50,7 @@ class _Found:
     rows: list[Row] = field(default_factory=list)
     folders: list[tuple[str, bytes]] = field(default_factory=list)
     special: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
 
 
 def scan(folder: Path, *, skips: Skips | None = None, threads: int = 2) -> Scan:
@@ -54,6 +58,7 @@ def scan(folder: Path, *, skips: Skips | None = None, threads: int = 2) -> Scan:
     ignores = read_ignores(folder)
     rows: list[Row] = []
     special: list[str] = []
+    left: list[str] = []
     waiting = [(str(folder), b"")]
 
     def look(place: tuple[str, bytes]) -> _Found:
@@ -66,6 +71,7 @@ def scan(folder: Path, *, skips: Skips | None = None, threads: int = 2) -> Scan:
             for part in found:
                 rows += part.rows
                 special += part.special
+                left += part.left
                 waiting += part.folders
     if special:
         raise Invalid(
@@ -79,7 +85,20 @@ def scan(folder: Path, *, skips: Skips | None = None, threads: int = 2) -> Scan:
         [row[0] for row in rows],
         np.array([row[1] for row in rows], np.uint8),
         np.array([row[2:] for row in rows], np.int64).reshape(-1, 4),
+        tuple(left),
     )
+
+
+def may_be_named(name: bytes) -> bool:
+    """Whether a version may have a file or folder of this name, anywhere in it. What is refused when
+    a version is made is what is refused when it is checked out."""
+    return name not in (b"", b".", b"..", os.fsencode(OWN)) and b"/" not in name and b"\0" not in name
+
+
+def is_left_out(place: str, ignores: Ignores | None) -> bool:
+    """Whether these patterns leave out the folder at this relative path, itself or one that it is in."""
+    parts = place.split("/")
+    return ignores is not None and any(ignores("/".join(parts[:n]) + "/") for n in range(1, len(parts) + 1))
 
 
 def kind_of(mode: int) -> int:
@@ -93,10 +112,14 @@ def _look(place: str, prefix: bytes, ignores: Ignores | None, skips: Skips | Non
     found = _Found()
     try:
         with os.scandir(place) as listing:
-            entries = list(listing)
-            for entry in entries:
+            entries = []
+            for entry in listing:
                 path = prefix + os.fsencode(entry.name)
                 is_folder = entry.is_dir(follow_symlinks=False)
+                if is_folder and is_filled(entry.name):
+                    found.left.append(entry.path)
+                    continue
+                entries.append(entry)
                 if _skipped(entry, path, is_folder, ignores, skips):
                     continue
                 if is_folder:
@@ -116,7 +139,9 @@ def _look(place: str, prefix: bytes, ignores: Ignores | None, skips: Skips | Non
 def _add(found: _Found, path: bytes, entry: os.DirEntry[str]) -> None:
     state = entry.stat(follow_symlinks=False)
     mode = state.st_mode
-    if stat.S_ISREG(mode) or stat.S_ISLNK(mode):
+    if not may_be_named(os.fsencode(entry.name)):
+        found.special.append(f"{entry.path} is a file with the name of kamld's own folder")
+    elif stat.S_ISREG(mode) or stat.S_ISLNK(mode):
         kind = kind_of(mode)
         found.rows.append((path, kind, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino))
     else:

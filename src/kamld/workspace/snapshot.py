@@ -58,7 +58,7 @@ def snapshot(
     if any(kinds == FOLDER):
         writer.put(b"")
     entries = Entries(found.paths, kinds, states[:, 0].astype(np.uint64), ids)
-    return Snapshot(entries, Scan(found.paths, kinds, states), taken)
+    return Snapshot(entries, Scan(found.paths, kinds, states, found.left), taken)
 
 
 def _put_files(

@@ -2,10 +2,12 @@
 
 A file whose size, times and inode are as they were is not read again. One that was touched so
 shortly before it was looked at that a second change could carry the same time stamp is not trusted:
-its row is kept with a time that no file has.
+its row is kept with a time that no file has. How fine the clock is, the stamps themselves tell: where
+all are whole seconds, the file system (FAT, some NFS) keeps no more than that.
 """
 
 import struct
+import time
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -15,10 +17,12 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from kamld.blobs import filesystem_fault
+from kamld.store.trees import FOLDER
 from kamld.workspace.binding import OWN, write_own
-from kamld.workspace.scan import Scan
+from kamld.workspace.scan import Scan, scan
 
-GRAIN_NS = 20_000_000  # clocks of file systems tick at most this slowly here (4 to 10 ms is usual)
+_GRAIN_NS = 20_000_000  # clocks of file systems tick at most this slowly (4 to 10 ms is usual)
+_COARSE_NS = 2_000_000_000  # but for those that keep whole seconds, or every second one
 _FILE = "stat-index"
 _HEAD = struct.Struct("<8sQ32s")  # magic, rows, tree
 _MAGIC = b"KMLDSTA1"
@@ -72,13 +76,34 @@ def from_scan(
 ) -> StatIndex:
     """The index of what is known after a scan that began at `taken_ns`."""
     states = scan.states.copy()
-    late = (states[:, 1:3] >= taken_ns - GRAIN_NS).any(axis=1)
+    late = (states[:, 1:3] >= taken_ns - _grain(scan)).any(axis=1)
     states[late, 1] = -1
     if not known.all():
         keep = np.flatnonzero(known)
         paths = [scan.paths[row] for row in keep.tolist()]
         return StatIndex(paths, scan.kinds[keep], states[keep], ids[keep], NO_TREE)
     return StatIndex(scan.paths, scan.kinds, states, ids, tree)
+
+
+def scan_settled(folder: Path) -> tuple[Scan, int]:
+    """A scan of files that we have just written, and when it began: late enough that no later change
+    can carry a time stamp of ours. Raises as `scan`."""
+    time.sleep(_GRAIN_NS / 1e9)
+    taken = time.time_ns()
+    found = scan(folder)
+    rest = int(found.states[:, 1:3].max(initial=0)) + _grain(found) - taken
+    if 0 <= rest <= _COARSE_NS:
+        time.sleep(rest / 1e9 + 0.001)
+        taken = time.time_ns()
+        found = scan(folder)
+    return found, taken
+
+
+def _grain(scan: Scan) -> int:
+    """How far apart two changes of a file must be for their stamps to differ, in nanoseconds."""
+    stamps = scan.states[scan.kinds != FOLDER, 1:3]
+    whole = (stamps % 1_000_000_000 == 0).all(axis=0)
+    return _COARSE_NS if len(stamps) and whole.any() else _GRAIN_NS
 
 
 def read_index(folder: Path) -> StatIndex:

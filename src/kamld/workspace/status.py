@@ -13,7 +13,9 @@ from kamld.blobs import filesystem_fault
 from kamld.store import Change, Repository
 from kamld.store.trees import EMPTY_ID, FOLDER, SYMLINK, Entry
 from kamld.workspace.binding import Binding
+from kamld.workspace.leftovers import remove_left
 from kamld.workspace.scan import Scan, scan
+from kamld.workspace.settle import bound_dataset
 from kamld.workspace.stat_index import from_scan, read_index, write_index
 
 _READ = 1024 * 1024
@@ -30,9 +32,11 @@ class Status:
 
 
 def folder_status(folder: Path, binding: Binding, repository: Repository) -> Status:
-    """Raises SystemFault, Invalid."""
+    """Raises SystemFault, Invalid, NotFound, Conflict (other_dataset)."""
+    bound_dataset(repository, folder, binding)
     taken = time.time_ns()
     present = scan(folder)
+    remove_left(present.left)
     index = read_index(folder)
     known, ids = index.known(present)
     files, size = int((present.kinds != FOLDER).sum()), int(present.states[:, 0].sum())

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from typing import Any
 import click
 
 from kamld.cli.demo.digits import correct_digits, write_digits
-from kamld.errors import SystemFault
+from kamld.errors import Conflict, SystemFault
 from kamld.settings import FILE_NAME
 
 _SETTINGS = 'hub = "hub"\nproject = "default"\n'
@@ -103,7 +104,9 @@ class Story:
         here = Path(os.path.relpath(self.folder))
         self._say("")
         self._say(f"That took {seconds:.0f} s. All of it is in {here}, with a hub of its own. Go on there:")
-        self._say(f"  cd {here}")
+        if not shutil.which("kamld", path=self.inherited.get("PATH")):
+            self._say(f'  export PATH="{Path(sys.executable).parent}:$PATH"')
+        self._say(f"  cd {shlex.quote(str(here))}")
         self._say("  kamld why digits-net                      how the model came to be")
         self._say("  kamld runs --compare 1 2                  what made the difference")
         self._say("  kamld checkout digits work                change something, commit, split again")
@@ -174,7 +177,7 @@ def new_story(folder: Path, environment: Mapping[str, str]) -> Story:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise SystemFault(
+            raise Conflict(
                 "demo_folder",
                 f"{folder} is not empty.",
                 "Give another folder with --dir, or remove it.",

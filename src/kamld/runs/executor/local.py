@@ -1,9 +1,8 @@
-"""The executor of this machine: the command is a process beside ours.
+"""The executor of this machine: the command is a process beside ours, in the person's own folder.
 
 STATE/runs/<id>/job/stdout, stderr        what it wrote
 STATE/runs/<id>/job/own/                  its KAMLD_RUN_DIR: run.json, metrics.jsonl
 STATE/runs/<id>/job/outputs/<label>/      outputs that have no folder of their own
-STATE/runs/<id>/job/inputs/<label>/       inputs, where the cache could not serve them
 STATE/runs/<id>/job/job.json              process and outputs as they were at start and end
 """
 
@@ -25,11 +24,10 @@ from kamld.errors import KamldError, SystemFault
 from kamld.records.encoding import decode, encode
 from kamld.records.run import Environment
 from kamld.runs import surroundings
-from kamld.runs.draft import JOB, RUNS, write_in_place
+from kamld.runs.draft import JOB, RUNS, process_started, write_in_place
 from kamld.runs.executor.environment import Inquiry, nothing_known
 from kamld.runs.executor.outputs import NOTHING, state_of, take_output
-from kamld.runs.executor.process import Process, process_started
-from kamld.runs.executor.trees import Lease, Trees
+from kamld.runs.executor.process import Process
 from kamld.runs.interface import (
     Collected,
     Event,
@@ -42,6 +40,7 @@ from kamld.runs.interface import (
 )
 from kamld.runs.metrics import Follower, clean
 from kamld.store import Progress, Repository, Source, Writer
+from kamld.workspace import Lease, TreeCache
 
 _GB = 1_000_000_000
 _KEPT_BYTES = 16 * 1024
@@ -74,7 +73,7 @@ class LocalExecutor:
         """`threads`: 0 for one a core, at most 8."""
         threads = threads or min(os.cpu_count() or 1, 8)
         self._state = state
-        self.trees = Trees(repository, state / "trees", size_max=cache_gb * _GB, threads=threads)
+        self.trees = TreeCache(repository, state / "trees", size_max=cache_gb * _GB, threads=threads)
         self._running: dict[str, _Running] = {}
 
     def submit(self, job: Job, variables: Mapping[str, str], progress: Progress) -> Started:
@@ -82,7 +81,7 @@ class LocalExecutor:
         running = self._running[job.id] = _Running(_Kept())
         inputs = {}
         for label, tree in job.inputs.items():
-            lease = self.trees.lease(tree, place / "inputs" / label, progress)
+            lease = self.trees.lease(tree, progress)
             running.leases.append(lease)
             inputs[label] = lease
         self.trees.make_room()
@@ -178,8 +177,6 @@ class LocalExecutor:
         running = self._running.pop(job.id, None)
         for lease in running.leases if running else ():
             lease.give_back()
-        for folder, _, _ in os.walk(self._place(job) / "inputs"):
-            os.chmod(folder, 0o700)
         shutil.rmtree(self._place(job), ignore_errors=True)
 
     def _prepare(self, job: Job, inputs: Mapping[str, Lease]) -> dict[str, str]:

@@ -24,6 +24,7 @@ from kamld.runs.interface import Ended, Stop, Stream, Wrote
 
 GRACE_S = 10.0  # from a request to stop to the next stronger one
 _LEFTOVERS_S = 2.0  # for what still writes after the command has ended; then it is stopped
+_LEFTOVERS_LOOK_S = 0.02
 _TICK_S = 0.25
 _READ = 64 * 1024
 _PIECES = 64  # of output on their way; then the command waits for whoever reads
@@ -105,8 +106,13 @@ class Process:
         if not self._exited.is_set():
             self._signal(signal.SIGKILL)
             self._exited.wait()
-        self._signal(signal.SIGTERM)
-        self._process.wait()
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            until = time.monotonic() + _LEFTOVERS_S
+            if _goes_on(self.pid):
+                self._signal(number)
+            while _goes_on(self.pid) and time.monotonic() < until:
+                time.sleep(_LEFTOVERS_LOOK_S)
+        self._process.wait()  # only now, for the group's id may be somebody else's from here on
 
     def _wait(self) -> None:
         """See the end without taking the process away, so that its group keeps its id."""
@@ -166,14 +172,13 @@ def _refused(program: str, folder: Path, error: OSError) -> RunFailed:
     )
 
 
-def process_started(pid: int) -> str:
-    """What tells a process from a later one with the same id; "" if there is none.
-
-    Clock ticks since the machine started, and which start of the machine that was.
-    """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    except OSError:
-        return ""
-    return f"{boot} {fields[19]}"
+def _goes_on(group: int) -> bool:
+    """Whether anything of the group is alive besides its first process, which has ended."""
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = place.read_text("utf-8", "replace").rpartition(")")[2].split()
+        except OSError:
+            continue  # it has ended meanwhile
+        if fields[2] == str(group) and fields[0] not in "ZX":
+            return True
+    return not Path("/proc/self/stat").exists()  # nobody can say: as if it did

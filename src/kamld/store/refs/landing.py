@@ -86,9 +86,13 @@ def move_branch(
     refs: Refs, dataset: Dataset, branch: str, commit_id: str, head: str | None, author: str,
     reason: str,
 ) -> Move | None:  # fmt: skip
-    """The move, or None if the branch was moved by somebody else meanwhile."""
+    """The move to a commit that comes after `head`, or None if the branch was moved by somebody else
+    meanwhile."""
     try:
-        return refs.move(dataset, branch, "branch", commit_id, expected=head, author=author, reason=reason)
+        return refs.move(
+            dataset, branch, "branch", commit_id, expected=head, author=author, reason=reason,
+            forward=head is not None,
+        )  # fmt: skip
     except (Conflict, NotFound) as error:
         if error.code in ("ref_moved", "unknown_ref"):
             return None

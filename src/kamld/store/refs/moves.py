@@ -7,6 +7,7 @@ gives are one atomic write. A part of 64 moves is sealed under `log/` before the
 A ref never names a commit that is not durable: callers flush the writer first.
 """
 
+import re
 from collections.abc import Iterator
 from urllib.parse import quote, unquote
 
@@ -15,11 +16,13 @@ from blake3 import blake3
 from kamld import clock, ids
 from kamld.blobs import Blobs, Changed, Missing
 from kamld.errors import Conflict, NotFound
-from kamld.records.encoding import decode, encode
+from kamld.records.encoding import newer
 from kamld.records.history import Dataset, Move, Ref, RefKind, SealedMoves
 from kamld.records.names import MAIN
+from kamld.store.envelope import seal, unseal
 
 MOVES_MAX = 64
+_KEY = re.compile(r"refs/[0-9a-f]{32}/(?:[A-Za-z0-9_~]|%[0-9A-F]{2})(?:[A-Za-z0-9_.~-]|%[0-9A-F]{2})*")
 
 
 class Refs:
@@ -37,13 +40,16 @@ class Refs:
     def ever(self, dataset: Dataset) -> list[Ref]:
         """Also those that were removed, sorted by name."""
         keys = [listed.key for listed in self._blobs.list(f"refs/{dataset.id}/")]
-        return sorted((ref for ref, _ in map(self._read, keys) if ref), key=lambda ref: ref.name)
+        there = [(key, self._read(key)[0]) for key in keys if _KEY.fullmatch(key)]
+        return sorted((ref for _, ref in there if ref), key=lambda ref: ref.name)
 
     def move(
         self, dataset: Dataset, name: str, kind: RefKind, commit: str | None, *,
-        expected: str | None, author: str, reason: str,
+        expected: str | None, author: str, reason: str, forward: bool = False,
     ) -> Move:  # fmt: skip
         """Point the ref at `commit` if it still names `expected` (None: nothing, or it is not there).
+
+        `forward`: the caller knows that `commit` comes after `expected`.
 
         Raises Conflict (ref_moved) when it names something else; nothing has changed then.
         """
@@ -58,16 +64,16 @@ class Refs:
                     f'"{name}" is a {ref.kind} of {dataset.name} already.',
                     "Choose another name.",
                 )
-            version = _next_version(self, dataset, name, ref, commit)
+            version = _next_version(self, dataset, name, ref, commit, forward)
             move = Move(
                 seq=ref.last.seq + 1 if ref else 1, time=clock.now(), author=author, reason=reason,
                 write_id=write_id, commit=commit, version=version,
             )  # fmt: skip
             try:
-                self._blobs.swap(key, present, encode(self._extended(dataset, name, kind, ref, move)))
+                self._blobs.swap(key, present, seal(self._extended(dataset, name, kind, ref, move)))
                 return move
             except Changed as now:
-                if now.value and self._has(decode(now.value, Ref, key), move):
+                if now.value and self._has(unseal(now.value, Ref, key), move):
                     return move  # it had landed; only the reply was lost
 
     def history(self, dataset: Dataset, name: str) -> Iterator[Move]:
@@ -80,7 +86,7 @@ class Refs:
         yield from reversed(ref.moves)
         older = ref.older
         while older:
-            sealed = decode(self._blobs.get(older), SealedMoves, older)
+            sealed = unseal(self._blobs.get(older), SealedMoves, older)
             yield from reversed(sealed.moves)
             older = sealed.older
 
@@ -107,28 +113,39 @@ class Refs:
             data = self._blobs.get(key)
         except Missing:
             return None, None
-        return decode(data, Ref, unquote(key)), data
+        return unseal(data, Ref, unquote(key)), data
 
     def _extended(self, dataset: Dataset, name: str, kind: RefKind, ref: Ref | None, move: Move) -> Ref:
+        highest = max(move.version or 0, ref.highest if ref else 0)
         if ref is None:
-            return Ref(name=name, kind=kind, moves=(move,))
+            return Ref(name=name, kind=kind, moves=(move,), highest=highest)
         if len(ref.moves) < MOVES_MAX:
-            return Ref(name=name, kind=kind, moves=(*ref.moves, move), older=ref.older)
-        sealed = encode(SealedMoves(moves=ref.moves, older=ref.older))
+            return Ref(name=name, kind=kind, moves=(*ref.moves, move), older=ref.older, highest=highest)
+        sealed = seal(SealedMoves(moves=ref.moves, older=ref.older))
         digest = blake3(sealed).hexdigest()[:16]
         key = f"log/{dataset.id}/{quote(name, safe='')}/{ref.moves[0].seq:010d}-{digest}"
         batch = self._blobs.batch()
         batch.put(key, [sealed])
         batch.flush()
-        return Ref(name=name, kind=kind, moves=(move,), older=key)
+        return Ref(name=name, kind=kind, moves=(move,), older=key, highest=highest)
 
 
-def _next_version(refs: Refs, dataset: Dataset, name: str, ref: Ref | None, commit: str | None) -> int | None:
-    """The number that a move of a model's main gives: the next one, or the commit's own if it has one."""
+def _next_version(
+    refs: Refs, dataset: Dataset, name: str, ref: Ref | None, commit: str | None, forward: bool
+) -> int | None:
+    """The number that a move of a model's main gives: the next one, or the commit's own if it has one.
+
+    Who goes forward from the newest version comes to a commit that was not on main before; only
+    others need the log.
+    """
+    if name == MAIN and dataset.kind not in ("dataset", "model"):
+        raise newer("kind", dataset.kind, f"{dataset.project}/{dataset.name}")
     if dataset.kind != "model" or name != MAIN or commit is None:
         return None
-    given = refs.versions(dataset) if ref else {}
-    return next((number for number, of in given.items() if of == commit), max(given, default=0) + 1)
+    if ref is None or (forward and ref.last.version == ref.highest):
+        return ref.highest + 1 if ref else 1
+    given = refs.versions(dataset)
+    return next((number for number, of in given.items() if of == commit), ref.highest + 1)
 
 
 def _moved(name: str, ref: Ref | None) -> Conflict | NotFound:

@@ -1,37 +1,50 @@
 """Names of datasets and models. A name leads to an id that never changes; refs belong to the id."""
 
+import re
+from collections.abc import Callable
 from difflib import get_close_matches
 
 from kamld import clock, ids
 from kamld.blobs import Blobs, Changed, Missing
 from kamld.errors import Conflict, NotFound
-from kamld.records.encoding import decode, encode
 from kamld.records.history import Dataset, Kind
 from kamld.records.names import Name
+from kamld.store.envelope import seal, unseal
 
 PREFIX = "names/"
+_KEY = re.compile(r"names/[A-Za-z0-9_][A-Za-z0-9_.-]*/[A-Za-z0-9_][A-Za-z0-9_.-]*\.json")
 
 
 class Names:
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
 
-    def create(self, name: Name, kind: Kind) -> Dataset:
-        """Raises Conflict (name_taken)."""
-        dataset = Dataset(
-            id=ids.new_id(), project=name.project, name=name.name, kind=kind, created=clock.now()
-        )
-        try:
-            self._blobs.swap(_key(name), None, encode(dataset))
-        except Changed as now:
-            if now.value == encode(dataset):  # it had landed; only the reply was lost
-                return dataset
-            raise Conflict(
-                "name_taken",
-                f"There is a dataset or model {name} already.",
-                "Choose another name with --name.",
-            ) from None
-        return dataset
+    def create(self, name: Name, kind: Kind, is_made: Callable[[Dataset], bool]) -> Dataset:
+        """The dataset of this name that is still to be made: a new one, or one that somebody else
+        began and did not finish, which may be us. A record is never taken away again, for they may
+        be finishing it at this moment. Raises Conflict (name_taken).
+        """
+        key = _key(name)
+        while True:
+            present = self._read(key)
+            there = unseal(present, Dataset, key) if present is not None else None
+            if there and is_made(there):
+                raise Conflict(
+                    "name_taken",
+                    f"There is a dataset or model {name} already.",
+                    "Choose another name with --name.",
+                )
+            if there and there.kind == kind:
+                return there
+            dataset = Dataset(
+                id=there.id if there else ids.new_id(), project=name.project, name=name.name, kind=kind,
+                created=clock.now(),
+            )  # fmt: skip
+            try:
+                self._blobs.swap(key, present, seal(dataset))
+            except Changed:  # perhaps by an earlier try of ours, whose reply was lost
+                continue
+            return dataset
 
     def get(self, name: Name) -> Dataset:
         """Raises NotFound (unknown_name), with the nearest name there is."""
@@ -41,18 +54,18 @@ class Names:
         return found
 
     def find(self, name: Name) -> Dataset | None:
-        try:
-            return decode(self._blobs.get(_key(name)), Dataset, _key(name))
-        except Missing:
-            return None
+        data = self._read(_key(name))
+        return unseal(data, Dataset, _key(name)) if data is not None else None
 
     def all(self) -> list[Dataset]:
         keys = [listed.key for listed in self._blobs.list(PREFIX)]
-        return [decode(self._blobs.get(key), Dataset, key) for key in keys]
+        return [unseal(self._blobs.get(key), Dataset, key) for key in keys if _KEY.fullmatch(key)]
 
-    def remove(self, dataset: Dataset) -> None:
-        """Forget a name that nothing was landed under yet."""
-        self._blobs.delete(_key(Name(dataset.project, dataset.name)))
+    def _read(self, key: str) -> bytes | None:
+        try:
+            return self._blobs.get(key)
+        except Missing:
+            return None
 
     def _advice(self, name: Name) -> str:
         there = {str(Name(d.project, d.name)): d for d in self.all()}

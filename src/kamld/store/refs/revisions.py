@@ -1,6 +1,7 @@
 """What a revision means: from `main~1`, `v4`, `champion` or `7f3a91` to one commit."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -8,7 +9,7 @@ from kamld import ids
 from kamld.errors import Invalid, NotFound
 from kamld.records.history import Commit, Dataset
 from kamld.records.names import Revision
-from kamld.store.commits import is_commit, read_commit
+from kamld.store.commits import is_commit, reached, read_commit
 from kamld.store.objects import Objects
 from kamld.store.refs.moves import Refs
 
@@ -65,12 +66,23 @@ def _base(objects: Objects, refs: Refs, dataset: Dataset, revision: Revision) ->
     if version and (commit := refs.versions(dataset).get(version)):
         return commit, None
     if _PREFIX.fullmatch(word) and not revision.time:
-        return _by_prefix(objects, dataset, word), None
+        return _by_prefix(objects, refs, dataset, word), None
     raise _unknown(refs, dataset, word)
 
 
-def _by_prefix(objects: Objects, dataset: Dataset, prefix: str) -> str:
-    found = [i.hex() for i in objects.with_prefix(prefix) if is_commit(objects, i)]
+def commits_of(objects: Objects, refs: Refs, dataset: Dataset, candidates: Iterable[str]) -> set[str]:
+    """Those of the candidates that any ref of the dataset names or ever named, or that come before."""
+    ever, wanted = refs.ever(dataset), set(candidates)
+    found = reached(objects, (ref.commit for ref in ever if ref.commit), wanted) if wanted else set()
+    if wanted - found:
+        named = {move.commit for ref in ever for move in refs.history(dataset, ref.name) if move.commit}
+        found |= reached(objects, named, wanted - found)
+    return found
+
+
+def _by_prefix(objects: Objects, refs: Refs, dataset: Dataset, prefix: str) -> str:
+    commits = [i.hex() for i in objects.with_prefix(prefix) if is_commit(objects, i)]
+    found = sorted(commits_of(objects, refs, dataset, commits))
     if len(found) > 1:
         raise Invalid(
             "ambiguous_revision",
@@ -80,7 +92,7 @@ def _by_prefix(objects: Objects, dataset: Dataset, prefix: str) -> str:
     if not found:
         raise NotFound(
             "unknown_revision",
-            f'No commit begins with "{prefix}".',
+            f'No commit of {dataset.name} begins with "{prefix}".',
             f"kamld log {dataset.name} shows all.",
         )
     return found[0]

@@ -1,0 +1,152 @@
+"""Commits that have begun to land: kept beside a folder's binding, so that none is forgotten.
+
+Before a branch moves to a folder's commit, the binding that the folder will have then is written to
+`.kamld/landing.<commit>.json`. Afterwards that file becomes the binding, which needs no room on the
+disk. Who finds one later asks the hub what became of the commit: the binding is finished if it
+landed, else the file goes.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from kamld.blobs import filesystem_fault
+from kamld.errors import Conflict, NotFound
+from kamld.records.encoding import decode, encode
+from kamld.records.history import Dataset, Ref
+from kamld.store import Repository
+from kamld.store.commits import reached
+from kamld.store.refs.landing import conflict_branch
+from kamld.workspace.binding import FILE, OWN, Binding, read_binding, write_binding, write_own
+
+HubOf = Callable[[Path, Binding], Repository]  # opens the hub that a folder is bound to
+
+
+def settle(folder: Path, hub_of: HubOf) -> Binding | None:
+    """What the folder is bound to, once what an interrupted commit left is finished.
+
+    Raises SystemFault, and as `hub_of`.
+    """
+    for path in _announced(folder):
+        try:
+            lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            announced = decode(path.read_bytes(), Binding, str(path))
+            branch = _landed_on(hub_of(folder, announced), announced)
+            if branch:
+                finish(folder, announced, branch)
+            else:
+                path.unlink(missing_ok=True)
+        except (BlockingIOError, FileNotFoundError):
+            pass  # that commit goes on, in another process
+        except OSError as error:
+            raise filesystem_fault(error, str(path)) from None
+        finally:
+            os.close(lock)
+    return read_binding(folder)
+
+
+def find_binding(start: Path, hub_of: HubOf | None = None) -> tuple[Path, Binding]:
+    """The bound folder that `start` is, or is in; with `hub_of`, what an interrupted commit left is
+    finished on the way. Raises NotFound (not_bound), and as `settle`."""
+    for folder in (start, *start.parents):
+        if binding := settle(folder, hub_of) if hub_of else read_binding(folder):
+            return folder, binding
+    raise NotFound(
+        "not_bound",
+        f"{start} is not a folder of any dataset.",
+        "kamld commit FOLDER makes a dataset of it; kamld checkout NAME gets one.",
+    )
+
+
+def bound_dataset(repository: Repository, folder: Path, binding: Binding) -> Dataset:
+    """The very dataset that the folder is bound to. Raises NotFound, Conflict (other_dataset)."""
+    dataset = repository.names.get(binding.full_name)
+    if dataset.id != binding.dataset:
+        raise Conflict(
+            "other_dataset",
+            f"{folder} is a folder of a {binding.full_name} that is not in this hub; what has that name"
+            " here now was made anew.",
+            f"Move {folder / OWN} away, then commit it under another name: kamld commit {folder} --name …",
+        )
+    return dataset
+
+
+@contextmanager
+def announced(folder: Path, binding: Binding) -> Iterator[None]:
+    """Keep what the folder will be bound to, safe from a crash; nobody else settles it meanwhile."""
+    path = _place(folder, binding)
+    write_own(folder, path.name, encode(binding))
+    try:
+        _sync(folder / OWN)
+        _sync(folder)
+        lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise filesystem_fault(error, str(path)) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def finish(folder: Path, binding: Binding, branch: str) -> None:
+    """Bind the folder to a commit that was announced and is on this branch. Raises SystemFault."""
+    path = _place(folder, binding)
+    try:
+        if branch == binding.branch and path.exists():
+            os.replace(path, folder / OWN / FILE)
+            return
+        write_binding(folder, msgspec.structs.replace(binding, branch=branch))
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise filesystem_fault(error, str(path)) from None
+
+
+def landed_on(repository: Repository, dataset: Dataset, branch: str, commit_id: str) -> str | None:
+    """Where a commit for this branch is: there, or on the one that it was kept apart on. None: it
+    never landed."""
+    kept = conflict_branch(branch, commit_id)
+    while ref := repository.refs.find(dataset, kept):
+        if _had(repository, dataset, ref, commit_id):
+            return kept
+        kept += "-again"  # as landing does where the name is something else's
+    there = repository.refs.find(dataset, branch)
+    return branch if there and _had(repository, dataset, there, commit_id) else None
+
+
+def _had(repository: Repository, dataset: Dataset, ref: Ref, commit_id: str) -> bool:
+    """Whether the commit is in the ref's history, now or before it was moved elsewhere."""
+    if ref.commit and reached(repository.objects, [ref.commit], [commit_id]):
+        return True
+    return any(move.commit == commit_id for move in repository.refs.history(dataset, ref.name))
+
+
+def _landed_on(repository: Repository, binding: Binding) -> str | None:
+    dataset = repository.names.find(binding.full_name)
+    if dataset is None or dataset.id != binding.dataset:
+        return None
+    return landed_on(repository, dataset, binding.branch, binding.commit)
+
+
+def _announced(folder: Path) -> list[Path]:
+    return sorted((folder / OWN).glob("landing.*.json"))
+
+
+def _place(folder: Path, binding: Binding) -> Path:
+    return folder / OWN / f"landing.{binding.commit}.json"
+
+
+def _sync(folder: Path) -> None:
+    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(place)
+    finally:
+        os.close(place)
