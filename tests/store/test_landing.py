@@ -186,7 +186,7 @@ for round in range(rounds):
         files[b"shared"] = b"of %d, %d" % (number, round)
     made = commit(repository, dataset, files, base)
     told.append([made.commit_id, made.landed.how, made.landed.branch, round])
-    base = made.landed.head if made.landed.how != "kept" else base
+    base = made.commit_id if made.landed.how != "kept" else base  # as a folder: it never sees the others
 print(json.dumps(told))
 """
 
