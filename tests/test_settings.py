@@ -71,7 +71,7 @@ def test_nobody_has_no_home(work: Path) -> None:
     [
         ("KAMLD_PORT", "http"), ("KAMLD_PORT", "80.5"), ("KAMLD_PORT", "²"), ("KAMLD_PORT", "--1"),
         ("KAMLD_PORT", "65536"), ("KAMLD_PORT", "-1"), ("KAMLD_PORT", "9" * 5000),
-        ("KAMLD_THREADS", "-1"), ("KAMLD_MEMORY_MB", "0"), ("KAMLD_LOG_OUTPUTS", "maybe"),
+        ("KAMLD_THREADS", "-1"), ("KAMLD_REQUEST_MB", "0"), ("KAMLD_LOG_OUTPUTS", "maybe"),
     ],
 )  # fmt: skip
 def test_bad_variables(work: Path, variable: str, value: str) -> None:

@@ -94,3 +94,17 @@ def test_what_a_run_printed(kamld: Kamld, digits: Path) -> None:
     assert kamld("logs 1").out == "out\n"
     assert kamld("logs run:1 --stderr").out == "err\n"
     assert "(unknown_run)" in kamld("logs 2", status=1).err
+
+
+def test_our_lines_begin_on_lines_of_their_own(kamld: Kamld, digits: Path) -> None:
+    kamld("commit digits -m one")
+    assert "\nrun 1" in kamld("run -i digits -- printf unended").out
+
+
+def test_what_most_runs_have_is_shown_first(kamld: Kamld, digits: Path) -> None:
+    kamld("commit digits -m one")
+    for number in range(6):
+        kamld(f"run -p reg={number} -p odd{number}=1 -- true")
+    said = kamld("runs").out
+    assert "reg" in said.splitlines()[0]
+    assert "3 more parameters and 0 more metrics with --json." in said

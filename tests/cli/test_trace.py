@@ -1,5 +1,6 @@
 """From a prediction back to the first delivery, and what is left when the catalog goes."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +29,11 @@ def traced(kamld: Kamld, digits: Path, model: str, here: Path) -> str:
     kamld("run -i digits-train -o model:net -p file=double/model.onnx -- python train.py")
     kamld("alias net champion")
     kamld("deploy net@champion --why 'first try'")
-    return str(kamld("predict net row.json --json").json["prediction_id"])
+    prediction = str(kamld("predict net row.json --json").json["prediction_id"])
+    deadline = time.monotonic() + 10  # the log is written beside the answer, not before it
+    while not kamld(f"why {prediction} --json").json["details"]["logged"]:
+        assert time.monotonic() < deadline
+    return prediction
 
 
 def chain(node: dict, sort: str) -> list[dict]:  # type: ignore[type-arg]

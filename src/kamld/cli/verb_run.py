@@ -59,6 +59,7 @@ def command(
     audience = _Audience(quiet=as_json)
     with open_runner(app) as runner:
         outcome = runner.run(request, audience)
+    audience.end_line()
     if as_json:
         render.json_value(run_json(outcome.run))
         return outcome.exit_status
@@ -73,6 +74,7 @@ class _Audience:
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
+        self._last: Stream = "stdout"
         self._within_line = False  # the command has not ended its line yet
         self._untold: dict[str, Metric] = {}
 
@@ -102,8 +104,14 @@ class _Audience:
         target.flush()
         target.buffer.write(data)
         target.buffer.flush()
+        self._last = stream
         self._within_line = not data.endswith(b"\n")
         self._tell_metrics()
+
+    def end_line(self) -> None:
+        """The command's last line may have no end; ours begin on a new one."""
+        if self._within_line:
+            (render.note if self._last == "stderr" or self._quiet else render.say)("")
 
     def logged(self, points: tuple[Metric, ...]) -> None:
         self._untold |= {point.name: point for point in points}

@@ -1,7 +1,8 @@
 """`kamld runs`: runs in a list, or beside each other."""
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -26,6 +27,7 @@ from kamld.cli.run_views import (
 from kamld.records.names import Name
 from kamld.records.run import Parameter, Run
 
+_COLUMNS = 4  # parameters and metrics that are shown
 _STATES = click.Choice([RUNNING, "succeeded", "failed", "cancelled", LOST])
 
 
@@ -99,8 +101,8 @@ def _started(run: Unsealed | Run) -> str:
 
 def _show(app: App, found: Sequence[Unsealed | Run]) -> None:
     runs = [run for run in found if isinstance(run, Run)]
-    params = list(dict.fromkeys(key for run in found for key in _params(run)))[:4]
-    metrics = list(dict.fromkeys(key for run in runs for key in run.metrics))[:4]
+    params, more_params = _most_used(_params(run) for run in found)
+    metrics, more_metrics = _most_used(run.metrics for run in runs)
     rows = []
     for run in found:
         given = [str(_params(run).get(key, "")) for key in params]
@@ -118,8 +120,16 @@ def _show(app: App, found: Sequence[Unsealed | Run]) -> None:
     render.table(rows, header=header, right=(0, 3, *numbers))
     if any(isinstance(run, Unsealed) and run.state == LOST for run in found):
         render.say("The process of a lost run is gone; the next kamld run closes it.")
+    if more_params or more_metrics:
+        render.say(f"{more_params} more parameters and {more_metrics} more metrics with --json.")
     if len(runs) > 1:
         render.say(f"Compare: kamld runs --compare {runs[1].number} {runs[0].number}")
+
+
+def _most_used(tables: Iterable[Mapping[str, Any]]) -> tuple[list[str], int]:
+    """The keys that most runs have, at most four, and how many others there are."""
+    counts = Counter(key for table in tables for key in table)
+    return [key for key, _ in counts.most_common(_COLUMNS)], max(0, len(counts) - _COLUMNS)
 
 
 def _params(run: Unsealed | Run) -> dict[str, Parameter]:

@@ -39,7 +39,7 @@ def folder_status(folder: Path, binding: Binding, repository: Repository) -> Sta
     remove_left(present.left)
     index = read_index(folder)
     known, ids = index.known(present)
-    files, size = int((present.kinds != FOLDER).sum()), int(present.states[:, 0].sum())
+    files, size = len(present), int(present.states[:, 0].sum())
     commit = repository.commit(binding.commit)
     if known.all() and len(present) == len(index.paths) and index.tree.hex() == commit.tree:
         return Status([], files, size)
