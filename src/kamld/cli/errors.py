@@ -2,8 +2,6 @@
 
 import json
 import os
-import tempfile
-import traceback
 
 import click
 
@@ -31,6 +29,9 @@ def machine_fault(error: OSError) -> SystemFault:
 
 def internal_fault(error: Exception) -> SystemFault:
     """A fault of ours. What a developer needs is kept in a file; nothing is sent anywhere."""
+    import tempfile  # neither is worth loading for a command that works
+    import traceback
+
     hint = "Please report it."
     try:
         file, path = tempfile.mkstemp(prefix="kamld-", suffix=".txt")

@@ -4,7 +4,6 @@ errors become text and exit statuses."""
 import os
 import signal
 import sys
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -77,6 +76,8 @@ class Verbs(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError:
+            from difflib import get_close_matches  # 4 ms that only a mistake costs
+
             near = get_close_matches(args[0], VERBS, 1)
             advice = f'Did you mean "{near[0]}"?' if near else "kamld --help shows all."
             raise click.UsageError(f'There is no verb "{args[0]}". {advice}', ctx) from None

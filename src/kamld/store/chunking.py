@@ -6,9 +6,9 @@ a hub may change these parameters whenever it likes.
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 import msgspec
-from pyfastcdc import FastCDC
 
 WHOLE_MAX = 64 * 1024  # bytes; a file up to this size is one object
 
@@ -22,7 +22,9 @@ class Chunking(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @lru_cache
-def _cutter(chunking: Chunking) -> FastCDC:
+def _cutter(chunking: Chunking) -> Any:
+    from pyfastcdc import FastCDC  # 10 ms that only large files are worth
+
     return FastCDC(avg_size=chunking.average, min_size=chunking.smallest, max_size=chunking.largest)
 
 
