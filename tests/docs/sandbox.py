@@ -146,10 +146,16 @@ class Sandbox:
         return list(left.values())
 
     def _processes_after(self, seconds: float) -> dict[int, str]:
+        """Those that are still there then; earlier once three looks in a row found none, for a
+        process that becomes another program has no environment to be known by at that moment."""
         until = time.monotonic() + seconds
-        while (left := dict(self._processes())) and time.monotonic() < until:
+        empty = 0
+        while True:
+            left = dict(self._processes())
+            empty = 0 if left else empty + 1
+            if empty == 3 or (left and time.monotonic() > until):
+                return left
             time.sleep(0.05)
-        return left
 
     def _processes(self) -> Iterator[tuple[int, str]]:
         """Ids and commands of those that were started with this page's home."""
