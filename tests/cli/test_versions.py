@@ -119,3 +119,9 @@ def test_changed_lines_of_a_file_with_an_odd_name(kamld: Kamld, digits: Path) ->
     assert "+after" in said
     odd.unlink()
     assert "odd\\xff.txt" in kamld("diff digits -p").out
+
+
+def test_log_from_deep_in_a_folder(kamld: Kamld, digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kamld("commit digits -m one")
+    monkeypatch.chdir(digits / "0")
+    assert [commit["message"] for commit in kamld("log --json").json] == ["one"]

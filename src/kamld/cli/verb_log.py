@@ -30,14 +30,13 @@ def command(door: Door, name: str, count: int, as_json: bool) -> None:
     app = door.app
     folder = Path(app.folder, name)
     binding = settle(folder, app.of_binding) if folder.is_dir() else None
+    if binding is None and name == ".":  # nothing was named: it is about where one is, maybe deep in it
+        folder, binding = find_binding(app.folder, app.of_binding)
     if binding:
         repository = app.of_binding(folder, binding)
         dataset, start = repository.names.get(binding.full_name), binding.commit
         head = repository.refs.find(dataset, binding.branch)
         start = head.commit if head and head.commit else start
-    elif name == ".":
-        find_binding(app.folder)  # raises: this is no dataset's folder, and nothing was named
-        return
     else:
         repository = app.repository
         resolved = app.resolve(name)
