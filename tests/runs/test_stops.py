@@ -20,8 +20,8 @@ from tests.runs.stage import ROOT, Stage, Told, staged
 POLITE = """
 import os, pathlib, sys, time
 pathlib.Path(os.environ["KAMLD_OUTPUT_NET"], "model").write_text("half")
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print("saved", flush=True)
