@@ -172,7 +172,7 @@ def test_a_full_disk_at_the_end_loses_nothing(small_disk: SmallDisk, tmp_path: P
     assert done.returncode == 0, done.stderr
     with staged(hub, work) as stage:
         run = stage.repository.sealed.run_by_number("default", 1)
-        assert (run.state, run.exit_status) == ("succeeded", 0)
+        assert (run.state, run.exit_status) == ("succeeded", 0), run.error
         assert len(stage.files("net@v1")["model"]) == 3_000_000
         assert stage.left() == []
 

@@ -31,7 +31,7 @@ def take_output(
     state = state_of(folder)
     if state in (NOTHING, before):
         return None
-    if state != after:
+    if after is not None and state != after:  # None: the disk was too full to note it
         raise Invalid(
             "changed_output",
             f"{folder} was changed after the run had ended.",
