@@ -49,6 +49,23 @@ class Split(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     by: str = ""  # what tells strata apart; "": there is one, named ""
 
 
+class Imported(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where the files of a commit came from, when it was not another dataset."""
+
+    source: str  # the folder, file or address as it was asked for, without secrets
+    kind: str  # folder, archive, bucket, address, dvc, ...
+    time: str
+    checksum: str = ""  # of what was fetched as one file: "blake3:…"
+    revision: str = ""  # what it is called there: a Git commit, an ETag
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """This version's files may be forgotten once `keep_last` newer checkpoints follow it on its branch
+    and no other name leads to it. The commit itself stays."""
+
+    keep_last: int
+
+
 class Commit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An immutable version. Its id is the BLAKE3 of its canonical JSON."""
 
@@ -60,6 +77,8 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     run: str | None = None  # id of the run that produced it
     origin: Origin | None = None
     split: Split | None = None
+    imported: Imported | None = None
+    checkpoint: Checkpoint | None = None
     metadata: dict[str, Any] = {}
 
 
@@ -73,6 +92,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     write_id: str
     commit: str | None = None
     version: int | None = None  # a model's main only: the number that this move gave
+    amends: bool = False  # the commit before is replaced by this one, not continued
 
 
 class Ref(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
