@@ -7,9 +7,11 @@ it fails instead. Nothing else skips: tests/test_tidy.py refuses it.
 """
 
 import ctypes
+import fcntl
 import os
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +22,8 @@ from typing import Any
 
 import pytest
 from hypothesis import settings as hypothesis_settings
+
+ROOT = Path(__file__).resolve().parent.parent
 
 hypothesis_settings.register_profile("kamld", deadline=None, derandomize=True, max_examples=60)
 hypothesis_settings.register_profile("long", deadline=None, max_examples=1000)
@@ -49,10 +53,10 @@ def _program(name: str) -> Callable[[], str | None]:
     return lambda: None if shutil.which(name) else f"{name} is not installed"
 
 
-def _probe(command: list[str]) -> str | None:
+def _probe(command: list[str], seconds: int = 20) -> str | None:
     """None: the command works. Else why not."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     said = (done.stderr or done.stdout).strip().splitlines()
@@ -70,10 +74,49 @@ def _unprivileged_problem() -> str | None:
     return _probe([*_WITHOUT_PRIVILEGES, "sh", "-c", forbidden])
 
 
+def _torch_problem() -> str | None:
+    """Debian's torch is for Debian's Python, which must be of our version to load our packages."""
+    ours = f"import sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]} and 'another Python')"
+    there = "import importlib.util as i; sys.exit(not i.find_spec('torch') and 'no python3-torch')"
+    return _probe(["/usr/bin/python3", "-c", ours]) or _probe(
+        ["/usr/bin/python3", "-c", f"import sys; {there}"]
+    )
+
+
+def _peer(name: str) -> Callable[[], str | None]:
+    """Somebody else's tool, which would not share an environment with ours: it has one of its own, made
+    on first use from requirements/peers/<name>.lock."""
+
+    def made() -> str | None:
+        lock, place = ROOT / f"requirements/peers/{name}.lock", Path(sys.prefix) / "test-peers" / name
+        mark = place / "made-from.lock"
+        place.parent.mkdir(exist_ok=True)
+        with open(place.with_suffix(".busy"), "w") as busy:
+            fcntl.flock(busy, fcntl.LOCK_EX)  # workers of one run want it at the same moment
+            if mark.exists() and mark.read_bytes() == lock.read_bytes():
+                return None
+            uv = [sys.executable, "-m", "uv"]
+            options = ["--require-hashes", "--only-binary", ":all:", "-r", str(lock)]
+            for command in (
+                [*uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(place)],
+                [*uv, "pip", "install", "--quiet", "--python", str(place / "bin/python"), *options],
+            ):
+                if problem := _probe(command, seconds=150):
+                    return problem
+            mark.write_bytes(lock.read_bytes())
+            return None
+
+    return made
+
+
 COMPONENTS: dict[str, Callable[[], str | None]] = {
     "curl": _program("curl"),
+    "datasets": _peer("huggingface"),
     "git": _program("git"),
+    "mlflow": _peer("mlflow"),
+    "moto": _peer("s3"),
     "small disk": _mount_problem,
+    "torch": _torch_problem,
     "unprivileged": _unprivileged_problem,
 }
 

@@ -36,6 +36,8 @@ BANNED_NAMES = {"utils", "util", "common", "helpers", "misc", "base", "core", "m
 DOORS = ("kamld.cli", "kamld.api", "kamld.__main__")
 # Who may look at the person's surroundings: the doors, and the settings for them.
 MAY_LOOK = (*DOORS, "kamld.settings")
+# What `.torch()`, `.pandas()` and their like hand over to: whoever calls them has it, or is told.
+BROUGHT = {"pandas", "polars", "tensorflow", "torch"}
 LAZY_TABLES = {"kamld", "kamld.cli.main"}  # may import by name: verbs, and the public names
 
 # Folders of tests/ that do not have the name of a room.
@@ -290,7 +292,7 @@ def test_what_is_imported_is_declared() -> None:
     declared = {canonicalize_name(r.name) for g in ("base", "demo") for r in project()[g]}
     trees = [module.tree for module in modules("src")]
     names = {name.split(".")[0] for tree in trees for n in ast.walk(tree) for name in imports(n)}
-    foreign = names - sys.stdlib_module_names - {"kamld"}
+    foreign = names - sys.stdlib_module_names - {"kamld"} - BROUGHT
     providers = packages_distributions()
     given = {name for name in foreign for d in providers[name] if canonicalize_name(d) in declared}
     assert foreign - given == set()

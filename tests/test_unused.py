@@ -16,7 +16,8 @@ PLAIN_BASES = {
     "ABC", "Enum", "Exception", "Generic", "IntEnum", "NamedTuple", "Protocol", "StrEnum", "Struct",
     "TypedDict", "object",
 }  # fmt: skip
-PUBLIC = ("kamld.api",)  # what others call; the verbs of kamld.cli are found by their decorator
+# What others call; the verbs of kamld.cli are found by their decorator.
+PUBLIC = ("kamld.api", "kamld.reading.tables")
 FOR_TESTS = {"MemoryBlobs"}  # a whole backend, which the tests of every room use
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
@@ -85,7 +86,7 @@ def uncalled(known: list[Module]) -> list[str]:
     for module in known:
         for node, of in definitions(module, ours):
             public = module.is_in(*PUBLIC) and not node.name.startswith("_")
-            exempt = node.name.startswith("__") or node.name in FOR_TESTS
+            exempt = node.name.startswith("__") or node.name in FOR_TESTS | {"_repr_html_"}  # for notebooks
             registered = not set(map(last_word, node.decorator_list)) <= PASSIVE
             if public or exempt or registered or (of and node.name in contracts):
                 continue

@@ -5,6 +5,9 @@ Importing this costs nothing: a name is loaded when it is first used.
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from kamld.api.dataset import dataset as dataset
+    from kamld.api.dataset import model as model
+    from kamld.api.hub import hub as hub
     from kamld.api.inside_run import input as input
     from kamld.api.inside_run import log_metrics as log_metrics
     from kamld.api.inside_run import output as output
@@ -16,13 +19,18 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "KamldError": "kamld.errors",
+    "dataset": "kamld.api.dataset",
+    "hub": "kamld.api.hub",
     "input": "kamld.api.inside_run",
     "log_metrics": "kamld.api.inside_run",
+    "model": "kamld.api.dataset",
     "output": "kamld.api.inside_run",
     "params": "kamld.api.inside_run",
     "run_id": "kamld.api.inside_run",
 }
-__all__ = ["KamldError", "input", "log_metrics", "output", "params", "run_id"]
+__all__ = [
+    "KamldError", "dataset", "hub", "input", "log_metrics", "model", "output", "params", "run_id",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:

@@ -23,7 +23,12 @@ def text(moment: datetime) -> str:
 
 def after(earlier: str) -> str:
     """Now, or the microsecond after `earlier` where the clock was set back."""
-    return max(now(), text(moment(earlier) + timedelta(microseconds=1)))
+    return max(now(), just_after(earlier))
+
+
+def just_after(earlier: str) -> str:
+    """The microsecond after; "" after nothing."""
+    return text(moment(earlier) + timedelta(microseconds=1)) if earlier else ""
 
 
 def moment(value: str) -> datetime:

@@ -34,6 +34,9 @@ class Settings:
     author: str = _setting("", 'Who commits, as "Name <mail>". Default: Git\'s user.name, else login.')
     threads: int = _setting(0, "Threads that read, hash and compress. 0: one a core, at most 8.", at_most=256)
     cache_gb: int = _setting(20, "Largest size of the cache of checked-out run inputs, in GB.")
+    keep_days: int = _setting(
+        30, "Days for which what was removed, undone or moved away can be had back.", at_most=36500
+    )
     host: str = _setting("127.0.0.1", "Address that the serving process listens on.")
     port: int = _setting(
         0,

@@ -38,6 +38,16 @@ class Conformance:
             assert reader.get("packs/ab/x.pack") == value[:size]
             assert reader.view("packs/ab/x.pack") == value[:size]
 
+    def test_a_part_of_it(self, open: Open) -> None:
+        blobs = open()
+        blobs.put("packs/ab/x.pack", [b"0123456789"])
+        blobs.flush()
+        assert blobs.part("packs/ab/x.pack", 2, 3) == b"234"
+        assert blobs.part("packs/ab/x.pack", 8, 100) == b"89"
+        assert blobs.part("packs/ab/x.pack", 10, 5) == b""
+        with pytest.raises(Missing):
+            blobs.part("packs/ab/y.pack", 0, 1)
+
     def test_parts_are_joined(self, open: Open) -> None:
         blobs = open()
         parts = [b"a", memoryview(b"bcd")[1:], bytearray(b"efg"), b"", *[b"%05d" % n for n in range(3000)]]

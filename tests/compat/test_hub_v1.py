@@ -13,7 +13,7 @@ import pytest
 from blake3 import blake3
 
 from kamld.blobs import FolderBlobs
-from kamld.records import deployment, hints, history, run
+from kamld.records import deployment, hints, history, merging, run
 from kamld.records.deployment import DeploymentEvent, Prediction
 from kamld.records.encoding import decode, encode
 from kamld.records.hints import Last
@@ -56,7 +56,9 @@ def test_every_field_of_a_record_is_on_the_page() -> None:
     page = (HERE.parents[1] / "docs" / "format.md").read_text("utf-8")
     local = {Prediction}  # a line of a log that is no part of a hub
     kinds = {
-        kind for room in (deployment, hints, history, repository, run) for kind in vars(room).values()
+        kind
+        for room in (deployment, hints, history, merging, repository, run)
+        for kind in vars(room).values()
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and not kind.__name__.startswith("_")
     }  # fmt: skip
     assert {Commit, Dataset, Hub, Last, Run} <= {*kinds}

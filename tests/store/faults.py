@@ -49,6 +49,9 @@ class FaultyBlobs:
     def view(self, key: str) -> memoryview:
         return self._inner.view(key)
 
+    def part(self, key: str, start: int, length: int) -> bytes:
+        return self._inner.part(key, start, length)
+
     def list(self, prefix: str) -> Iterator[Listed]:
         return self._inner.list(prefix)
 
@@ -60,6 +63,11 @@ class FaultyBlobs:
     def flush(self) -> None:
         failing = self._before("flush")
         self._inner.flush()
+        self._after(failing)
+
+    def post(self, key: str, value: bytes) -> None:
+        failing = self._before(f"post {key}")
+        self._inner.post(key, value)
         self._after(failing)
 
     def delete(self, key: str) -> None:

@@ -90,10 +90,10 @@ def test_levels() -> None:
     check(Index(blobs), dict(list(model.items())[::37]), [id_of("none")])
 
 
-def test_an_object_that_two_packs_have_is_kept_once() -> None:
+def test_an_object_that_two_packs_have_has_a_row_for_each() -> None:
     one, two = footer_of([id_of(1), id_of(2)], 1), footer_of([id_of(2), id_of(3)], 2)
     segment = decode(memoryview(build([b"a" * 32, b"b" * 32], [one, two], [])), "it")
-    assert segment.count == 3
+    assert segment.count == 4
     halves = [decode(memoryview(build([b"a" * 32], [footer], [])), "it") for footer in (one, two)]
     merged = decode(memoryview(merge(halves)), "it")
     assert (merged.count, merged.packs) == (3, [b"a" * 32])

@@ -309,7 +309,7 @@ def test_rebuild_leaves_out_what_is_damaged() -> None:
 
 def _places(repository: Repository) -> dict[bytes, tuple[object, ...]]:
     found: dict[bytes, tuple[object, ...]] = {}
-    for segment in repository._index.segments():
+    for segment in repository.index.segments():
         table = segment.columns
         for row in range(segment.count):
             identifier = int(table["prefix"][row]).to_bytes(8, "big") + table["rest"][row].tobytes()
@@ -326,7 +326,7 @@ def test_rebuild_without_an_index_beside_a_writer() -> None:
         repository.blobs.delete(listed.key)
     with pytest.raises(SystemFault) as fault:
         files_of(open_hub(repository.blobs), one)
-    assert fault.value.code == "missing_object"
+    assert fault.value.code == "damaged_index"
     open_hub(repository.blobs).rebuild_index()
     commit(repository, dataset, {b"a": b"2"}, one)
     assert files_of(open_hub(repository.blobs), head(repository, dataset)) == {b"a": b"2"}

@@ -282,3 +282,18 @@ def test_what_a_killed_checkout_left_below_a_folder_is_no_part_of_it(
     assert busy.exists()  # somebody was filling it
     assert commit("again", name=None).committed is None
     assert not busy.exists()
+
+
+def test_long_runs_of_zeros_come_back_as_holes(
+    repository: Repository, folder: Path, tmp_path: Path, commit: Commit
+) -> None:
+    size = 8 * 1024 * 1024
+    with open(folder / "sparse", "wb") as file:
+        file.seek(size // 2)
+        file.write(b"middle")
+        file.truncate(size)
+    commit()
+    out(repository, "photos", tmp_path / "work")
+    written = tmp_path / "work/sparse"
+    assert written.read_bytes() == (folder / "sparse").read_bytes()
+    assert written.stat().st_blocks * 512 < size // 4

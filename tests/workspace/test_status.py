@@ -147,3 +147,20 @@ def test_a_checkout_waits_where_stamps_are_coarse(
     index = read_index(work)
     assert index.states[:, 1].min() > 0  # all of it is trusted
     assert _even(time.time_ns()) > index.states[:, 1].max()
+
+
+def test_a_file_that_vanishes_during_the_scan_takes_no_other_with_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vanished: list[bytes] = []
+
+    def skipped(entry: Any, path: bytes, *_: object) -> bool:
+        if path.startswith(b"1/") and not vanished:  # the first of its folder, which has been listed
+            vanished.append(path)
+            os.unlink(entry.path)
+        return False
+
+    before = set(scan_module.scan(folder).paths)
+    monkeypatch.setattr(scan_module, "_skipped", skipped)
+    assert set(scan_module.scan(folder).paths) == before - set(vanished)
+    assert len(vanished) == 1

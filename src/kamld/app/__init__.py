@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from kamld.blobs import FolderBlobs
+from kamld.blobs.foreign import Foreign
 from kamld.errors import Invalid, NotFound
 from kamld.records.history import Dataset
 from kamld.records.names import Name, Reference, check_word, parse_name, parse_reference
@@ -49,7 +50,9 @@ class App:
         return self._open(self.settings.hub)
 
     def _open(self, location: str) -> Repository:
-        return open_hub(FolderBlobs(Path(location)), self.threads)
+        repository = open_hub(FolderBlobs(Path(location)), self.threads)
+        repository.objects.foreign = Foreign(self.environment)  # for files that were left elsewhere
+        return repository
 
     @cached_property
     def project(self) -> str:

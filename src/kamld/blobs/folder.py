@@ -53,6 +53,16 @@ class FolderBlobs:
                 return memoryview(b"")
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
+    def part(self, key: str, start: int, length: int) -> bytes:
+        with self._faults(missing=key), open(self._path(key), "rb", buffering=0) as file:
+            found = bytearray()
+            while len(found) < length:
+                more = os.pread(file.fileno(), length - len(found), start + len(found))
+                if not more:
+                    break
+                found += more
+            return bytes(found)
+
     def batch(self) -> "FolderBlobs":
         return FolderBlobs(self._folder, self._known_folders)
 
@@ -93,6 +103,22 @@ class FolderBlobs:
             if present != expected:
                 raise Changed(key, present)
             self._write(path, [to])
+
+    def post(self, key: str, value: bytes) -> None:
+        path, temporary = self._path(key), self._folder / "tmp" / ids.new_id()
+        with self._faults():
+            try:
+                temporary.write_bytes(value)
+                os.rename(temporary, path)
+            except FileNotFoundError:  # the first one here
+                self._make(temporary.parent)
+                self._make(path.parent)
+                temporary.write_bytes(value)
+                os.rename(temporary, path)
+            except BaseException:
+                with suppress(OSError):
+                    temporary.unlink()
+                raise
 
     def delete(self, key: str) -> None:
         with self._faults(), suppress(FileNotFoundError, NotADirectoryError):

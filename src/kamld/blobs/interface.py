@@ -53,6 +53,11 @@ class Blobs(Protocol):
         file), so that reading a part costs a part. Stays valid after a delete. Raises Missing."""
         ...
 
+    def part(self, key: str, start: int, length: int) -> bytes:
+        """These bytes of an immutable object, copied, so that nothing that happens to it later is felt;
+        fewer where it ends before. Raises Missing."""
+        ...
+
     def batch(self) -> "Blobs":
         """The same place for one of several writers: its `flush` speaks of its own `put`s only."""
         ...
@@ -78,6 +83,11 @@ class Blobs(Protocol):
         Atomic among any number of processes and durable when it returns. Raises Changed, which has
         the present value: equal to `to` when our own earlier attempt landed and its reply was lost.
         """
+        ...
+
+    def post(self, key: str, value: bytes) -> None:
+        """Make a mutable object `value`, whatever it was: seen by all at once and never in part, but a
+        crash of the machine may undo it. For what need not outlive the machine; no sync is waited for."""
         ...
 
     def delete(self, key: str) -> None:

@@ -24,6 +24,9 @@ class MemoryBlobs:
     def view(self, key: str) -> memoryview:
         return memoryview(self.get(key))
 
+    def part(self, key: str, start: int, length: int) -> bytes:
+        return self.get(key)[start : start + length]
+
     def batch(self) -> "MemoryBlobs":
         return self
 
@@ -41,6 +44,10 @@ class MemoryBlobs:
             if present != expected:
                 raise Changed(key, present)
             self._objects[key] = bytes(to)
+
+    def post(self, key: str, value: bytes) -> None:
+        with self._lock:
+            self._objects[check_key(key)] = value
 
     def delete(self, key: str) -> None:
         with self._lock:

@@ -202,15 +202,15 @@ class _Walk:
 
     def _number(self, name: Name, kind: Kind, commit_id: str) -> int | None:
         if kind == "model" and name not in self._numbers:
-            dataset = self._repository.names.find(name)
+            dataset = self._repository.names.follow(name)
             given = self._repository.refs.versions(dataset) if dataset else {}
             self._numbers[name] = {commit: number for number, commit in given.items()}
         return self._numbers.get(name, {}).get(commit_id)
 
     def _kind(self, origin: Origin) -> Kind:
         """What has the name now need not be what had it then; only datasets are made others from."""
-        dataset = self._repository.names.find(Name(origin.project, origin.name))
-        return dataset.kind if dataset and dataset.id == origin.dataset else "dataset"
+        dataset = self._repository.names.bound(origin.dataset, Name(origin.project, origin.name))
+        return dataset.kind if dataset else "dataset"
 
     def _run(self, run_id: str) -> Run | None:
         if run_id not in self._runs:

@@ -156,8 +156,13 @@ def is_delivery(commit: Commit) -> bool:
 def split_text(commit: Commit) -> str:
     rule = commit.split
     assert rule is not None
-    source = f" of {commit.origin.name}" if commit.origin else ""
-    return f"split {share(rule) * 100:.4g} %{source}, seed {rule.seed}"
+    name = commit.origin.name if commit.origin else "?"
+    which = f" where {' '.join(rule.where.split())}" if rule.where else ""
+    if not rule.parts:
+        return f"those of {name}{which}"
+    by = f", by {rule.by}" if rule.by else ""
+    together = f", {rule.group} together" if rule.group else ""
+    return f"split {share(rule) * 100:.4g} % of {name}, seed {rule.seed}{by}{together}{which}"
 
 
 def share(rule: Split) -> float:

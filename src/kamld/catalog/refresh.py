@@ -8,6 +8,7 @@ A run or event whose record is damaged is left out, said so, and tried again by 
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import TypeVar
 
@@ -123,7 +124,8 @@ class _Derivation:
             self._filling.add_moves(dataset.id, moved)
             made = [move for _, some in moved for move in some]
             moves += len(made)
-            commits += self._add_commits(dataset, made) if made else 0
+            named = {ref.commit for ref in found.refs[dataset.id]}
+            commits += self._add_commits(dataset, made, named) if made else 0
         runs = sum(self._add_run(run_id) for run_id in found.runs if run_id not in known.runs)
         events = sum(
             self._add_events(name, known.endpoints.get(name, 0), seq) for name, seq in found.endpoints.items()
@@ -143,8 +145,10 @@ class _Derivation:
                 newer.append(move)
         return newer
 
-    def _add_commits(self, dataset: Dataset, moves: Iterable[Move]) -> int:
-        heads = [move.commit for move in moves if move.commit]
+    def _add_commits(self, dataset: Dataset, moves: Iterable[Move], named: AbstractSet[str | None]) -> int:
+        """`named`: commits that refs name now, which must be there; others may have been collected."""
+        ever = {move.commit: None for move in moves if move.commit}  # in the order of the moves
+        heads = [commit for commit in ever if commit in named or self._is_kept(commit)]
         reached = self._newly_reached(heads, self._filling.commits_of(dataset.id))
         added = 0
         while some := dict(islice(reached, _AT_ONCE)):
@@ -154,6 +158,9 @@ class _Derivation:
             self._progress(len(new))
             added += len(new)
         return added
+
+    def _is_kept(self, commit_id: str) -> bool:
+        return self._repository.objects.has(bytes.fromhex(commit_id))
 
     def _newly_reached(self, heads: list[str], known: set[str]) -> Iterator[tuple[str, Commit]]:
         waiting = list(heads)

@@ -17,7 +17,7 @@ def make_list_or_remove(
             raise UsageError("usage", f"Which {kind} is to be removed?", f"kamld {kind} --help")
         _list(app, kind, name, as_json)
     elif remove:
-        _remove(app, kind, app.dataset(name), word)
+        _remove(app, kind, app.dataset(name), word, as_json)
     else:
         _make(app, kind, name, word, as_json)
 
@@ -45,7 +45,7 @@ def _make(app: App, kind: RefKind, name: str, word: str, as_json: bool) -> None:
     resolved = app.resolve(name)
     dataset = resolved.dataset
     before = app.repository.refs.find(dataset, word)
-    app.repository.set_ref(dataset, word, kind, resolved.commit_id, author=app.author)
+    app.repository.set_ref(dataset, word, kind, resolved.commit_id, author=app.author, known=True)
     if as_json:
         render.json_value({"name": word, "kind": kind, "commit": resolved.commit_id})
         return
@@ -57,7 +57,7 @@ def _make(app: App, kind: RefKind, name: str, word: str, as_json: bool) -> None:
     render.say(f"{label}   {about}{render.commit_id(resolved.commit_id)}  {subject}{was}")
 
 
-def _remove(app: App, kind: RefKind, dataset: Dataset, word: str) -> None:
+def _remove(app: App, kind: RefKind, dataset: Dataset, word: str, as_json: bool) -> None:
     ref = app.repository.refs.find(dataset, word)
     if ref is None or ref.commit is None or ref.kind != kind:
         raise NotFound(
@@ -70,4 +70,8 @@ def _remove(app: App, kind: RefKind, dataset: Dataset, word: str) -> None:
     app.repository.refs.move(
         dataset, word, kind, None, expected=ref.commit, author=app.author, reason=f"remove {kind}"
     )
+    if as_json:
+        render.json_value({"name": word, "kind": kind, "commit": None, "was": ref.commit})
+        return
     render.say(f"Removed {kind} {word}. It was at {render.commit_id(ref.commit)}, which stays.")
+    render.say(f"This brings it back: kamld undo {dataset.name}@{word}")

@@ -11,6 +11,7 @@ from kamld.errors import Conflict
 from kamld.records.history import Kind
 from kamld.records.names import check_word, parse_name
 from kamld.workspace import CommitResult, commit_folder, settle
+from kamld.workspace.settle import bound_dataset
 
 
 @click.command("commit")
@@ -45,7 +46,7 @@ def command(
         within = check_word(project, "project") if project else app.project
         wanted = parse_name(name or check_word(target.name, f"{kind} (use --name)"), within)
     repository = app.of_binding(target, binding) if binding else app.new_repository
-    if binding and model and repository.names.get(binding.full_name).kind != "model":
+    if binding and model and bound_dataset(repository, target, binding).kind != "model":
         raise Conflict("other_kind", f"{folder} is a folder of the dataset {binding.full_name} already.")
     with render.progress("Reading") as advance:
         result = commit_folder(

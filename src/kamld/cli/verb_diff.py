@@ -1,114 +1,155 @@
 """`kamld diff`: what differs between two versions, or between a folder and its last commit."""
 
-import difflib
-import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import click
 
-from kamld.cli import render, views
+from kamld.app import App
+from kamld.changes.compare import Comparison, Wanted, compare_change, text_of_one
+from kamld.cli import diff_views, render, views
 from kamld.cli.context import Door, existing_folder, json_option, pass_door
-from kamld.errors import UsageError
+from kamld.errors import Invalid, NotFound
 from kamld.records.history import Commit
 from kamld.store import Change, Repository
-from kamld.store.trees import EXECUTABLE, FILE, Entry, diff
+from kamld.store.refs.revisions import Resolved
+from kamld.store.trees import diff
 from kamld.workspace import find_binding, folder_status
 
-_TEXT_MAX = 1_000_000  # bytes of a file whose lines are compared
-_LINES_MAX = 40  # of one file's comparison that are shown
+_UNASKED_MAX = 256_000_000  # bytes of a file that is looked into when nobody asked for more than a list
+_THUMBNAIL = 128
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    repository: Repository
+    title: str
+    changes: list[Change]
+    folder: Path | None = None  # where the new files are, if not in the hub
 
 
 @click.command("diff")
-@click.argument("versions", nargs=-1, metavar="[NAME[@OLD] [[NAME]@NEW]] | [FOLDER]")
-@click.option("-p", "--patch", is_flag=True, help="Show the changed lines of text files too.")
+@click.argument("versions", nargs=-1, metavar="[NAME[@OLD] [[NAME]@NEW]] | [FOLDER] [PATH]...")
+@click.option("-p", "--patch", is_flag=True, help="Show details too: rows, arrays, lines of text.")
+@click.option("--stat", is_flag=True, help="A line for every file, none counted by folder.")
+@click.option("--key", metavar="COLUMN[,...]", help="The columns that tell a table's rows apart.")
 @json_option
 @pass_door
-def command(door: Door, versions: tuple[str, ...], patch: bool, as_json: bool) -> None:
+def command(
+    door: Door, versions: tuple[str, ...], patch: bool, stat: bool, key: str | None, as_json: bool
+) -> None:
     """Show what differs: a folder from its last commit, a version from the one before, or two versions.
+
+    Tables are compared by rows, models by arrays, pictures by pixels, texts by lines, all else by bytes.
+    With --json, what is inside files is told where -p or --stat is given.
 
     \b
     Examples:
       kamld diff digits                    the folder and its last commit
       kamld diff digits@v1 digits@main     two versions
-      kamld diff digits@main~1 @main -p    the same name, with changed lines
+      kamld diff digits@main~1 @main -p    the same name, with details
       kamld diff digits@main               a version and the one before it
+      kamld diff digits labels.csv --key file
     """
-    if len(versions) > 2:
-        raise UsageError("usage", "Two versions at most.", "kamld diff --help has examples.")
-    app = door.app
-    named = Path(versions[0] if versions else ".")
-    if len(versions) < 2 and Path(app.folder, named).is_dir():
-        top, binding = find_binding(existing_folder(app.folder, named), app.of_binding)
+    compared, paths = _compared(door.app, versions)
+    changes = [change for change in compared.changes if _is_asked(change.path, paths)]
+    wanted = Wanted(
+        key=key.split(",") if key else None,
+        rows=5 if patch else 0,
+        thumbnail=_THUMBNAIL if patch and as_json else 0,
+    )
+    asked = bool(patch or stat or key or paths)
+    if as_json:
+        found = _look(compared, changes, wanted) if patch or stat else {}
+        render.json_value([_json(change, found.get(change.path)) for change in changes])
+        return
+    render.say(f"{compared.title}   {views.change_counts(changes)}")
+    altered = [change for change in changes if change.sort == "changed"]
+    if not asked:
+        altered = [change for change in altered if _largest(change) <= _UNASKED_MAX]
+    if len(altered) > views.LISTED and not (patch or stat):
+        altered = []
+    found = _look(compared, altered, wanted)
+    sizes = {change.path: views.sizes(change) for change in altered}
+    notes = {path: diff_views.summary(one, sizes[path], lines=stat) for path, one in found.items()}
+    views.show_changes(changes, notes, folded=not stat)
+    if patch:
+        _show_details(compared, changes, found)
+
+
+def _compared(app: App, words: Sequence[str]) -> tuple[_Compared, Sequence[str]]:
+    """What is compared, and the paths that were named."""
+    first = words[0] if words else "."
+    folder = Path(app.folder, first)
+    second = words[1] if len(words) > 1 else ""
+    if folder.is_dir() and "@" not in second and (not second or _is_path_in(folder, second)):
+        top, binding = find_binding(existing_folder(app.folder, Path(first)), app.of_binding)
         repository = app.of_binding(top, binding)
         changes = folder_status(top, binding, repository).changes
-        title = f"{binding.name}: {render.commit_id(binding.commit)} → {versions[0] if versions else '.'}"
-        _show(repository, changes, title, top if patch else None, patch, as_json)
-        return
-    repository, title, changes = _between(door, versions)
-    _show(repository, changes, title, None, patch, as_json)
-
-
-def _between(door: Door, versions: tuple[str, ...]) -> tuple[Repository, str, list[Change]]:
-    app = door.app
-    if len(versions) == 2:
-        old = app.resolve(versions[0])
-        second = versions[1]
-        name = versions[0].partition("@")[0].partition(":")[0]
-        new = app.resolve(name + second if second.startswith("@") else second)
-        title = f"{old.dataset.name} {render.commit_id(old.commit_id)} → {render.commit_id(new.commit_id)}"
-        return app.repository, title, _diff(app.repository, old.commit, new.commit)
-    new = app.resolve(versions[0])
-    parent = new.commit.parents[0] if new.commit.parents else None
+        title = f"{binding.name}: {render.commit_id(binding.commit)} → {words[0] if words else '.'}"
+        return _Compared(repository, title, changes, top), words[1:]
+    one = app.resolve(first)
+    other = _second(app, first, second) if second else None
+    if other is not None:
+        title = f"{one.dataset.name} {render.commit_id(one.commit_id)} → {render.commit_id(other.commit_id)}"
+        return _Compared(app.repository, title, _diff(app.repository, one.commit, other.commit)), words[2:]
+    parent = one.commit.parents[0] if one.commit.parents else None
     before = app.repository.commit(parent) if parent else None
     came_from = render.commit_id(parent) if parent else "nothing"
-    title = f"{new.dataset.name} {came_from} → {render.commit_id(new.commit_id)}"
-    return app.repository, title, _diff(app.repository, before, new.commit)
+    title = f"{one.dataset.name} {came_from} → {render.commit_id(one.commit_id)}"
+    return _Compared(app.repository, title, _diff(app.repository, before, one.commit)), words[1:]
+
+
+def _second(app: App, first: str, second: str) -> Resolved | None:
+    """None: it is a path in the version that was named first."""
+    name = first.partition("@")[0].partition(":")[0]
+    try:
+        return app.resolve(name + second if second.startswith("@") else second)
+    except (NotFound, Invalid):  # a path need not be something that could be a name
+        if "@" in second or "@" not in first:
+            raise
+        return None
+
+
+def _is_path_in(folder: Path, word: str) -> bool:
+    return (folder / word).exists() or any(mark in word for mark in "*?[")
+
+
+def _is_asked(path: bytes, paths: Sequence[str]) -> bool:
+    text = path.decode("utf-8", "surrogateescape")
+    wanted = [word.strip("/") for word in paths]
+    return not paths or any(
+        text == word or text.startswith(f"{word}/") or fnmatchcase(text, word) for word in wanted
+    )
 
 
 def _diff(repository: Repository, old: Commit | None, new: Commit) -> list[Change]:
     return diff(repository.tree(old) if old else None, repository.tree(new))
 
 
-def _show(
-    repository: Repository,
-    changes: list[Change],
-    title: str,
-    folder: Path | None,
-    patch: bool,
-    as_json: bool,
-) -> None:
-    if as_json:
-        render.json_value([views.change_json(change) for change in changes])
-        return
-    render.say(f"{title}   {views.change_counts(changes)}")
-    views.show_changes(changes)
-    if patch:
-        for change in changes:
-            _show_lines(repository, change, folder)
+def _largest(change: Change) -> int:
+    return max(entry.size for entry in (change.old, change.new) if entry)
 
 
-def _show_lines(repository: Repository, change: Change, folder: Path | None) -> None:
-    old = _lines(repository, change.old, None)
-    new = _lines(repository, change.new, folder / os.fsdecode(change.path) if folder else None)
-    if old is None or new is None:
-        return
-    name = render.path(change.path)
-    found = list(difflib.unified_diff(old, new, f"{name} before", f"{name} now", n=1, lineterm=""))
-    for line in found[:_LINES_MAX]:
-        colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
-        render.say(click.style(line, fg=colour) if colour else line)
-    if len(found) > _LINES_MAX:
-        render.say(f"… {len(found) - _LINES_MAX} more lines")
+def _look(compared: _Compared, changes: Sequence[Change], wanted: Wanted) -> dict[bytes, Comparison]:
+    found = {}
+    for change in changes:
+        inside = compare_change(compared.repository, change, compared.folder, wanted)
+        if inside is not None:
+            found[change.path] = inside
+    return found
 
 
-def _lines(repository: Repository, entry: Entry | None, path: Path | None) -> list[str] | None:
-    """None: no text that could be compared."""
-    if entry is None:
-        return []
-    if entry.kind not in (FILE, EXECUTABLE) or entry.size > _TEXT_MAX:
-        return None
-    try:
-        data = path.read_bytes() if path else repository.objects.read(entry.id)
-        return None if b"\0" in data else data.decode("utf-8").splitlines()
-    except (UnicodeDecodeError, FileNotFoundError):  # no text, or removed since it was looked at
-        return None
+def _json(change: Change, inside: Comparison | None) -> dict[str, object]:
+    return views.change_json(change) | (diff_views.comparison_json(inside) if inside else {})
+
+
+def _show_details(compared: _Compared, changes: Sequence[Change], found: dict[bytes, Comparison]) -> None:
+    for change in changes:
+        name = render.path(change.path)
+        if change.path in found:
+            diff_views.show_details(name, found[change.path])
+        elif text := text_of_one(compared.repository, change, compared.folder):
+            diff_views.show_lines(name, text)

@@ -11,6 +11,7 @@ from kamld.records.history import Commit, Dataset
 from kamld.store import Repository
 from kamld.store.trees import diff
 from kamld.workspace import find_binding, settle
+from kamld.workspace.settle import bound_dataset
 
 
 @click.command("log")
@@ -34,8 +35,8 @@ def command(door: Door, name: str, count: int, as_json: bool) -> None:
         folder, binding = find_binding(app.folder, app.of_binding)
     if binding:
         repository = app.of_binding(folder, binding)
-        dataset, start = repository.names.get(binding.full_name), binding.commit
-        head = repository.refs.find(dataset, binding.branch)
+        dataset, start = bound_dataset(repository, folder, binding), binding.commit
+        head = repository.refs.find(dataset, binding.branch) if binding.branch else None
         start = head.commit if head and head.commit else start
     else:
         repository = app.repository

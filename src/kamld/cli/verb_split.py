@@ -1,68 +1,164 @@
-"""`kamld split`: train and test, as datasets of their own."""
+"""`kamld split`: parts and views of a dataset, as datasets of their own."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from kamld.cli import render, views
 from kamld.cli.context import Door, json_option, pass_door
-from kamld.store.splits import SplitResult, split
+from kamld.errors import UsageError
+from kamld.records.history import Dataset, Split, SplitPart
+from kamld.records.names import parse_name
+from kamld.splits import SplitResult, recorded_rule, split
+from kamld.splits.rule import fractions, parse_parts
+
+_TEST = 0.2  # where nothing is said
 
 
 @click.command("split")
 @click.argument("name", metavar="NAME[@REVISION]")
-@click.option("--test", default=0.2, show_default=True, help="Share of the examples for the test part.")
-@click.option("--seed", default=0, show_default=True, help="Another seed makes another split.")
-@click.option("--prefix", help="Names are PREFIX-train and PREFIX-test. Default: NAME.")
+@click.option("--test", type=float, metavar="SHARE", help=f"Share of the test part. Default: {_TEST:g}.")
+@click.option("--parts", metavar="PART=SHARE,…", help="Other parts, such as train=0.7,val=0.15,test=0.15.")
+@click.option("--seed", type=int, help="Another seed makes another split. Default: 0.")
+@click.option("--stratify", "by", metavar="folder|TABLE:COLUMN", help="Keep the shares within each kind.")
+@click.option("--group", metavar="TABLE:COLUMN", help="Keep together what has a value in common.")
+@click.option("--where", metavar="SQL", help="Only files, or rows, for which this holds.")
+@click.option("--table", metavar="TABLE", help="Let --where speak of this table's columns too.")
+@click.option("--rows", metavar="TABLE", help="Split the rows of this table, not files.")
+@click.option("--file-column", metavar="COLUMN", help="The column that names files, if it is not found.")
+@click.option("--prefix", help="Names of parts are PREFIX-PART. Default: NAME.")
+@click.option("--as", "view", metavar="NAME", help="Make one dataset of all for which --where holds.")
 @json_option
 @pass_door
-def command(door: Door, name: str, test: float, seed: int, prefix: str | None, as_json: bool) -> None:
-    """Split a dataset into train and test without copying a byte.
+def command(
+    door: Door, name: str, test: float | None, parts: str | None, prefix: str | None, view: str | None,
+    as_json: bool, **rule: Any,
+) -> None:  # fmt: skip
+    """Split a dataset into train and test, or filter it, without copying a file.
 
-    Which side a file is on hangs on its content, and it stays there when the dataset grows or the
-    file changes. Equal files come to the same side; where a change makes files of both sides equal,
-    the command tells how many. Tables that describe the files, such as labels.csv, go whole to both.
-    Repeat the command after a commit to bring both parts up to date.
+    Which part a file is in hangs on its content, and it stays there when the dataset grows or the
+    file changes. Equal files come to the same part. Tables that describe the files, such as
+    labels.csv, go whole to every part; a dataset that is one table is split by rows. Repeat the
+    command after a commit to bring the parts up to date: kamld split NAME is enough.
+
+    --where takes SQL over path, name, folder, extension, size, kind and id of files, and with
+    --table over that table's columns; with --rows over the columns of its rows.
 
     \b
     Examples:
-      kamld split digits --test 0.3 --seed 7
-      kamld split digits@v2 --test 0.1 --prefix digits-small
+      kamld split digits --test 0.3 --seed 7 --stratify folder
+      kamld split digits --parts train=0.7,val=0.15,test=0.15
+      kamld split scans --group labels.csv:patient --stratify labels.csv:diagnosis
+      kamld split flowers --where "size > 10000 AND path LIKE 'roses/%'" --as big-roses
+      kamld split flowers --where "label = 'rose'" --table labels.csv --as roses
+      kamld split houses --rows houses.csv --test 0.2 --stratify region
     """
+    _check(test, parts, view, prefix, rule)
+    shares = parse_parts(parts) if parts else fractions(_TEST if test is None else test)
     app = door.app
     source = app.resolve(name)
-    result = split(
-        app.repository, source, test, seed, prefix=prefix or source.dataset.name, author=app.author
-    )
+    dataset = source.dataset
+    beginning = prefix or dataset.name
+    asked = any(value is not None for value in (test, parts, *rule.values()))
+    given = {key: value for key, value in rule.items() if value is not None}
+    if view:
+        wanted = (
+            _rule((), given)
+            if rule["where"]
+            else recorded_rule(app.repository, dataset, [parse_name(view, dataset.project)])
+        )
+        if wanted is None or (asked and not rule["where"]):
+            raise UsageError("usage", "--as needs a condition.", "Say which files: --where 'size > 10000'")
+        names = {"": parse_name(view, dataset.project)}
+    else:
+        usual = [parse_name(f"{beginning}-{part}", dataset.project) for part in ("train", "test")]
+        known = None if asked else recorded_rule(app.repository, dataset, usual)
+        wanted = known or _rule(shares, given)
+        words = [part.name for part in _in_order(wanted)]
+        names = {word: parse_name(f"{beginning}-{word}", dataset.project) for word in words}
+    result = split(app.repository, source, wanted, names=names, author=app.author)
     if as_json:
         render.json_value(_json(result))
     else:
-        _show(result, source.dataset.name)
+        _show(result, dataset)
 
 
-def _show(result: SplitResult, name: str) -> None:
-    total = sum(part.examples for part in result.parts)
+def _check(
+    test: float | None, parts: str | None, view: str | None, prefix: str | None, rule: dict[str, Any]
+) -> None:
+    if test is not None and parts:
+        raise UsageError("usage", "--test and --parts say the same in two ways.", "Give one of them.")
+    if view and any(v is not None for v in (test, parts, prefix, rule["seed"], rule["by"], rule["group"])):
+        raise UsageError("usage", "--as makes one dataset, not parts of one.", "Give --where alone with it.")
+    if rule["table"] and not rule["where"]:
+        raise UsageError("usage", "--table is for --where.", "To split the rows of a table: --rows TABLE.")
+
+
+def _rule(parts: tuple[SplitPart, ...], given: dict[str, Any]) -> Split:
+    return Split(parts=parts, part="", thresholds={}, **({"seed": 0} | given))
+
+
+def _in_order(rule: Split) -> list[SplitPart]:
+    """The largest first, as people list them."""
+    return sorted(rule.parts, key=lambda part: -part.share)
+
+
+def _show(result: SplitResult, source: Dataset) -> None:
+    unit = "rows" if result.rule.rows else "files"
+    total = sum(part.examples for part in result.parts) if result.rule.parts else result.of
     rows = [
         (
             part.dataset.name,
             render.commit_id(part.commit_id),
-            f"{part.examples:,} files",
+            f"{part.examples:,} {unit}",
             f"({part.examples / total * 100:.1f} %)",
             "" if part.committed else "as before",
         )
         for part in result.parts
     ]
     render.table(rows, right=(2, 3))
-    render.say(f"0 bytes copied; {render.size(result.bytes_added)} of lists added.")
-    whole = f" {_some(result.shared)} whole in both." if result.shared else ""
-    render.say(f"Each file keeps its side when {name} grows.{whole}")
-    if result.on_both_sides:
-        render.say(f"{result.on_both_sides:,} files have a content that is on both sides.")
+    if result.rule.rows:
+        render.say(f"{render.size(result.bytes_added)} of rows and lists added.")
+    else:
+        render.say(f"0 bytes copied; {render.size(result.bytes_added)} of lists added.")
+    whole = _some(result.shared, len(result.parts)) if result.shared else ""
+    if result.rule.parts:
+        render.say(f"Each {unit[:-1]} keeps its side when {source.name} grows. {whole}".rstrip())
+    else:
+        if whole:
+            render.say(whole)
+        view = result.parts[0].dataset.name
+        render.say(f"When {source.name} grows: kamld split {source.name} --as {view}")
+    for line in warnings(result):
+        render.say(line)
 
 
-def _some(paths: Sequence[bytes]) -> str:
-    more = f" and {len(paths) - 2} more are" if len(paths) > 2 else " are" if len(paths) == 2 else " is"
-    return ", ".join(render.path(path) for path in paths[:2]) + more
+def warnings(result: SplitResult) -> list[str]:
+    """What is not as one would wish, a line each."""
+    unit, found = "rows" if result.rule.rows else "files", []
+    if result.leaked:
+        found.append(f"{result.leaked:,} {unit} have a content that is on both sides.")
+    if result.leaked_groups:
+        some = ", ".join(render.path(name.encode("utf-8", "replace")) for name in result.leaked_groups[:3])
+        more = f" and {len(result.leaked_groups) - 3:,} more" if len(result.leaked_groups) > 3 else ""
+        found.append(
+            f"On several sides of {result.rule.group}: {some}{more}. What was split before was not moved."
+        )
+    if result.short and result.rule.by:
+        some = ", ".join(name or "(none)" for name in result.short[:3])
+        found.append(
+            f"{len(result.short):,} of {result.strata:,} kinds have too few {unit} for every part: {some}"
+            f"{', …' if len(result.short) > 3 else ''}."
+        )
+    found += [f"{part.dataset.name} has no {unit[:-1]}." for part in result.parts if not part.examples]
+    return found
+
+
+def _some(paths: Sequence[bytes], parts: int) -> str:
+    more = f" and {len(paths) - 2:,} more are" if len(paths) > 2 else " are" if len(paths) == 2 else " is"
+    where = "in both" if parts == 2 else "in each" if parts > 2 else "in it"
+    return ", ".join(render.path(path) for path in paths[:2]) + f"{more} whole {where}."
 
 
 def _json(result: SplitResult) -> dict[str, object]:
@@ -74,7 +170,11 @@ def _json(result: SplitResult) -> dict[str, object]:
             }
             for part in result.parts
         ],
+        "rule": result.rule,
+        "of": result.of,
         "shared": [views.path_json(path) for path in result.shared],
-        "on_both_sides": result.on_both_sides,
+        "on_both_sides": result.leaked,
+        "groups_on_both_sides": list(result.leaked_groups),
+        "short": list(result.short),
         "bytes_added": result.bytes_added,
     }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from kamld.store import Change
 from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK
 
 _KINDS = {FILE: "a plain file", EXECUTABLE: "executable", SYMLINK: "a link", FOLDER: "an empty folder"}
-_LISTED = 12  # changes of one sort that are listed one by one; more are counted by folder
+LISTED = 12  # changes of one sort that are listed one by one; more are counted by folder
 _WORDS = {"added": "new", "removed": "removed", "changed": "changed"}
 _SIGNS = {"added": "+", "removed": "−", "changed": "~"}
 
@@ -54,40 +54,47 @@ def change_counts(changes: Sequence[Change]) -> str:
     return render.changed(*counts(changes))
 
 
-def show_changes(changes: Sequence[Change]) -> None:
-    """The changes by sort; many in one folder as a count."""
+def show_changes(
+    changes: Sequence[Change], notes: Mapping[bytes, str] | None = None, *, folded: bool = True
+) -> None:
+    """The changes by sort; many in one folder as a count. `notes` by path stand instead of sizes."""
+    notes = notes or {}
     rows = []
     for sort in ("changed", "added", "removed"):
         some = [change for change in changes if change.sort == sort]
-        rows += [("", _WORDS[sort], *cells) for cells in _lines(some)]
+        rows += [("", _WORDS[sort], *cells) for cells in _lines(some, notes, folded=folded)]
     render.table(rows)
 
 
-def _lines(changes: Sequence[Change]) -> list[tuple[str, str]]:
-    if len(changes) <= _LISTED:
-        return [(render.path(change.path), _sizes(change)) for change in changes]
+def _lines(changes: Sequence[Change], notes: Mapping[bytes, str], *, folded: bool) -> list[tuple[str, str]]:
+    if len(changes) <= LISTED or not folded:
+        return [_one(change, notes) for change in changes]
     folders: dict[bytes, list[Change]] = {}
     for change in changes:
         folders.setdefault(change.path.rpartition(b"/")[0], []).append(change)
-    if len(folders) > _LISTED:
+    if len(folders) > LISTED:
         folders = {}
         for change in changes:
             folders.setdefault(change.path.partition(b"/")[0], []).append(change)
     groups = sorted(folders.items())
-    lines = [_line(folder, some) for folder, some in groups[:_LISTED]]
-    if len(groups) > _LISTED:
-        rest = sum(len(some) for _, some in groups[_LISTED:])
-        lines.append((f"… {len(groups) - _LISTED} more folders", f"({render.files(rest)})"))
+    lines = [_line(folder, some, notes) for folder, some in groups[:LISTED]]
+    if len(groups) > LISTED:
+        rest = sum(len(some) for _, some in groups[LISTED:])
+        lines.append((f"… {len(groups) - LISTED} more folders", f"({render.files(rest)})"))
     return lines
 
 
-def _line(folder: bytes, changes: Sequence[Change]) -> tuple[str, str]:
+def _one(change: Change, notes: Mapping[bytes, str]) -> tuple[str, str]:
+    return render.path(change.path), notes.get(change.path) or sizes(change)
+
+
+def _line(folder: bytes, changes: Sequence[Change], notes: Mapping[bytes, str]) -> tuple[str, str]:
     if len(changes) == 1:
-        return render.path(changes[0].path), _sizes(changes[0])
+        return _one(changes[0], notes)
     return (f"{render.path(folder)}/" if folder else "./"), f"({render.files(len(changes))})"
 
 
-def _sizes(change: Change) -> str:
+def sizes(change: Change) -> str:
     if change.old and change.new and change.old.kind != change.new.kind:
         return f"{render.size(change.new.size)}, now {_KINDS[change.new.kind]}"
     if change.old and change.new:

@@ -19,6 +19,28 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     created: str
 
 
+class Named(Dataset, frozen=True, kw_only=True, omit_defaults=True):
+    """What is kept under a name: the dataset that has it, or the one that had it last."""
+
+    gone: str = ""  # since when the name is free again
+    by: str = ""  # who freed it
+    moved_to: str = ""  # project/name, where the dataset was renamed; "" and gone: it was removed
+    moving_from: str = ""  # project/name: this name counts only once that one says `moved_to` this one
+    refused: int = 0  # renamings from here that others have stopped
+
+    @property
+    def dataset(self) -> Dataset:
+        return Dataset(id=self.id, project=self.project, name=self.name, kind=self.kind, created=self.created)
+
+
+class Removed(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset that was removed; its refs stay for as long as it can be had back."""
+
+    dataset: Dataset
+    time: str
+    author: str
+
+
 class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The commit of another dataset that a commit was made from."""
 
@@ -34,19 +56,23 @@ class SplitPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Split(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The rule that chose this commit's files; enough to choose again when the source grows.
+    """The rule that chose this commit's files, or rows of one of its tables; enough to choose again when
+    the source grows. How is in docs/format.md, "Splits".
 
-    An example (a file, except tables that describe files) scores BLAKE3(seed modulo 2**64 as 8 bytes
-    little-endian, then its file id), its first 8 bytes read as a big-endian number, and belongs to the
-    first of `parts` whose threshold is above the score, else to the last. An example that the split
-    before had keeps its part by path, then by content.
+    With `parts` it is one part of several; without, a view: all examples for which `where` holds. What
+    an example had before goes first: its part by path, then by content.
     """
 
-    parts: tuple[SplitPart, ...]
+    parts: tuple[SplitPart, ...]  # empty: a view
     part: str  # the name of this commit's
     seed: int
     thresholds: dict[str, tuple[str, ...]]  # of each stratum: 16 hex digits for every part but the last
-    by: str = ""  # what tells strata apart; "": there is one, named ""
+    by: str = ""  # what tells strata apart: "" nothing, "folder", or "TABLE:COLUMN"
+    group: str = ""  # "TABLE:COLUMN": examples with a value in common stay together
+    where: str = ""  # SQL: only examples for which it holds
+    table: str = ""  # the table of the version whose columns `where` may name, beside those of files
+    rows: str = ""  # the table whose rows are the examples; "": files are
+    file_column: str = ""  # the column that names files, where it was said
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -115,6 +141,33 @@ class Ref(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def commit(self) -> str | None:
         return self.last.commit
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody who writes to the hub, or reads what no ref names; counts until `until`."""
+
+    what: str
+    until: str
+    host: str  # where `pid` means something
+    pid: int
+    commits: tuple[str, ...] = ()  # to be kept for the time being
+
+
+class Condemned(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a collection is about to delete, and what collections have deleted: names of packs.
+
+    Writers rely on nothing in them, and never write a pack under such a name.
+    """
+
+    since: str = ""  # "": nothing is condemned at the moment
+    packs: tuple[str, ...] = ()
+    waits_for: tuple[str, ...] | None = None  # leases that are older than this record
+    gone: tuple[str, ...] = ()  # by the last collection
+    gone_before: tuple[str, ...] = ()  # by the one before it
+
+    @property
+    def unusable(self) -> frozenset[bytes]:
+        return frozenset(bytes.fromhex(name) for name in self.packs + self.gone + self.gone_before)
 
 
 class SealedMoves(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

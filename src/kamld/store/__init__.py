@@ -4,7 +4,7 @@ Bytes become objects named by their BLAKE3, objects are kept in packs, trees lis
 name trees, refs name commits. docs/format.md specifies what is on disk.
 """
 
-from kamld.store.objects import Objects, Progress, Source, Writer
+from kamld.store.objects import Objects, Place, Progress, Source, Writer
 from kamld.store.repository import Committed, Repository, Version, open_hub
 from kamld.store.trees import Change, Entries, Tree
 
@@ -13,6 +13,7 @@ __all__ = [
     "Committed",
     "Entries",
     "Objects",
+    "Place",
     "Progress",
     "Repository",
     "Source",

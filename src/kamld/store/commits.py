@@ -8,6 +8,8 @@ from kamld.records.encoding import decode, encode
 from kamld.records.history import Commit
 from kamld.store.objects import Objects, Writer
 
+_BEHIND = 4  # among the sides of a merge: an ancestor of a base that was found
+
 
 def write_commit(writer: Writer, commit: Commit) -> str:
     return writer.put(encode(commit)).hex()
@@ -89,3 +91,31 @@ def merge_base(objects: Objects, one: str, other: str) -> str | None:
                 heapq.heappush(waiting, (_newest_first(commits[parent].time), parent))
             sides[parent] = sides.get(parent, 0) | sides[identifier]
     return None
+
+
+def merge_bases(objects: Objects, one: str, other: str) -> list[str]:
+    """The commits that both descend from and that no other such commit descends from, newest first.
+
+    Several where the two histories were merged into each other crosswise.
+    """
+    sides = {one: 1}
+    sides[other] = sides.get(other, 0) | 2
+    commits = {identifier: read_commit(objects, identifier) for identifier in sides}
+    waiting = [(_newest_first(commit.time), identifier) for identifier, commit in commits.items()]
+    heapq.heapify(waiting)
+    open_sides, found = len(waiting), []  # how many that wait are not behind one that was found
+    while open_sides:
+        _, identifier = heapq.heappop(waiting)
+        side = sides[identifier]
+        open_sides -= side < _BEHIND
+        if side == 3:
+            found.append(identifier)
+        below = side | _BEHIND if side == 3 else side
+        for parent in commits.pop(identifier).parents:
+            before = sides.get(parent)
+            if before is None:
+                commits[parent] = read_commit(objects, parent)
+                heapq.heappush(waiting, (_newest_first(commits[parent].time), parent))
+            sides[parent] = (before or 0) | below
+            open_sides += (sides[parent] < _BEHIND) - (before is not None and before < _BEHIND)
+    return found

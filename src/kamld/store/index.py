@@ -2,13 +2,19 @@
 
 Sorted immutable segments, mapped into memory. Each flush of a writer adds one; when eight segments
 are of one level they become one of the next (a level holds eight times as many objects), so each
-object is copied once a level and a hub of ten thousand commits has a few dozen segments. A segment
+object is copied once a level and a hub of ten thousand commits has a few dozen segments; those above
+level 2 stay, so that no commit merges more than half a million rows. A segment
 names those it replaces; they are deleted at once, and a reader that finds one gone lists again.
+
+An object that several packs have is there once for each, for a pack may go. A row may name a pack that
+is gone already, where two processes merged at once; `miss` makes this process pass over such rows.
 """
 
 import re
+import secrets
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -19,13 +25,15 @@ from numpy.typing import NDArray
 
 from kamld.blobs import Blobs, Missing
 from kamld.errors import SystemFault
-from kamld.store.packs import Footer
+from kamld.store import packs as pack_files
+from kamld.store.packs import Footer, name_of
 
 PREFIX = "index/"
 _KEY = re.compile(r"index/([0-9a-f]{64})\.idx")
 _TRIES = 100
 FANOUT = 8  # segments of a level that are merged into one
 _LEVEL_0 = 1024  # objects; more belong to level 1, 8 times more to level 2, …
+_LEVEL_TOP = 2  # of those that are merged; the size of what is merged bounds a commit's work and memory
 _MAGIC = b"KMLDIDX1"
 _HEAD = struct.Struct("<8sQII40x")  # magic, objects, packs, replaced segments: 64 bytes
 _COLUMNS = (
@@ -66,22 +74,31 @@ class Segment:
             level, limit = level + 1, limit * FANOUT
         return level
 
-    def find(self, ids: NDArray[np.void]) -> NDArray[np.int64]:
-        """Row of each id, -1 where it is not here. Ids are V32."""
+    def find(self, ids: NDArray[np.void], without: AbstractSet[bytes] = frozenset()) -> NDArray[np.int64]:
+        """Row of each id, -1 where it is not here or only in packs `without`. Ids are V32."""
+        usable = self.usable(without)
         prefixes, rests = split_ids(ids)
         mine = self.columns["prefix"]
         rows = np.searchsorted(mine, prefixes)
         result = np.full(len(ids), -1, np.int64)
         waiting = np.arange(len(ids))
-        while len(waiting):  # more than once only where 8-byte prefixes collide
+        while len(waiting):  # more than once only where prefixes collide or several packs have an object
             inside = rows[waiting] < self.count
             waiting = waiting[inside]
             waiting = waiting[mine[rows[waiting]] == prefixes[waiting]]
             same = self.columns["rest"][rows[waiting]] == rests[waiting]
+            if usable is not None:
+                same &= usable[self.columns["pack"][rows[waiting]]]
             result[waiting[same]] = rows[waiting[same]]
             waiting = waiting[~same]
             rows[waiting] += 1
         return result
+
+    def usable(self, without: AbstractSet[bytes]) -> NDArray[np.bool_] | None:
+        """For each of its packs, whether it is none of these; None where all are."""
+        if not without or without.isdisjoint(self.packs):
+            return None
+        return np.array([name not in without for name in self.packs])
 
     def between(self, low: int, high: int) -> list[bytes]:
         """Ids whose first 8 bytes, as a number, are in low … high."""
@@ -102,6 +119,19 @@ def split_ids(ids: NDArray[np.void]) -> tuple[NDArray[np.uint64], NDArray[np.voi
     return prefixes, rests
 
 
+@dataclass(frozen=True, slots=True)
+class Repacked:
+    """Small packs that became others: `made` is durable and has all that `retired` had."""
+
+    made: Sequence[tuple[bytes, Footer]] = ()
+    retired: frozenset[bytes] = frozenset()
+
+
+Repack = Callable[[Sequence[Segment], AbstractSet[bytes]], Repacked]
+"""Of the packs of segments that are about to be merged, joins small ones; never those that other
+segments, whose packs are given, name as well."""
+
+
 def as_ids(identifiers: Sequence[bytes]) -> NDArray[np.void]:
     return np.frombuffer(b"".join(identifiers), "V32")
 
@@ -110,6 +140,7 @@ class Index:
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
         self._segments: list[Segment] | None = None
+        self._gone: frozenset[bytes] = frozenset()  # packs that somebody missed
         self._lock = Lock()  # among adders; readers take whatever list there is
 
     def find(self, ids: NDArray[np.void]) -> Places:
@@ -118,29 +149,60 @@ class Index:
         tries = _TRIES  # a list that was made during a merge may lack both the old and the new
         while not places.found.all() and tries and self.refresh():
             places, tries = self._find(ids), tries - 1
+        if not places.found.all() and self._gone:  # a pack may have come back under its old name
+            self._gone = frozenset()
+            places = self._find(ids)
         return places
 
-    def has(self, ids: NDArray[np.void]) -> NDArray[np.bool_]:
-        """Which of the ids are known, by the segments loaded before: a writer may repeat an object."""
+    def has(self, ids: NDArray[np.void], without: AbstractSet[bytes] = frozenset()) -> NDArray[np.bool_]:
+        """Which of the ids are known, by the segments loaded before, in another pack than `without`.
+
+        A writer may repeat an object."""
         found = np.zeros(len(ids), np.bool_)
         for segment in self._loaded():
             rest = np.flatnonzero(~found)
             if not len(rest):
                 break
-            found[rest] = segment.find(ids[rest]) >= 0
+            found[rest] = segment.find(ids[rest], without) >= 0
         return found
 
-    def add(self, packs: Sequence[tuple[bytes, Footer]]) -> None:
-        """Record new packs, which are durable already; durable itself when it returns."""
-        segment = build([name for name, _ in packs], [footer for _, footer in packs], [])
+    def miss(self, pack: bytes) -> None:
+        """This pack is gone: look elsewhere from here on."""
+        self._gone |= {pack}
+        self.refresh()
+
+    def add(self, packs: Sequence[tuple[bytes, Footer]], repack: Repack = lambda *_: Repacked()) -> None:
+        """Record new packs, which are durable already; durable itself when it returns.
+
+        Where segments are merged then, so are small packs among theirs, if there is a `repack`.
+        """
         with self._lock:
-            present = [*self._loaded(), self._write(segment)]
+            present = [*self._loaded(), self.write(packs)]
             while group := _due(present):
-                merged = self._write(merge(group))
+                others = {name for s in present if s not in group for name in s.packs}
+                repacked = repack(group, others)
+                merged = self._write(merge(group, repacked))
                 present = [s for s in present if s not in group] + [merged]
                 for old in group:
                     self._blobs.delete(_key(old.name))
+                for name in repacked.retired:
+                    self._blobs.delete(pack_files.key(name))
             self._segments = present
+
+    def write(self, packs: Sequence[tuple[bytes, Footer]]) -> Segment:
+        """A new segment for these packs, durable; unlike any before, lest one replaced it."""
+        unique = [secrets.token_bytes(32)]
+        return self._write(build([name for name, _ in packs], [footer for _, footer in packs], unique))
+
+    def without(self, gone: AbstractSet[bytes]) -> None:
+        """Drop the rows that name these packs, of which nothing is needed any more."""
+        with self._lock:
+            self._segments = self._load()
+            old = [s for s in self._segments if s.usable(gone) is not None]
+            for segment in old:  # one by one: they need not be in memory together
+                self._write(merge([segment], Repacked(retired=frozenset(gone))))
+                self._blobs.delete(_key(segment.name))
+            self._segments = self._load()
 
     def names(self) -> list[bytes]:
         """Of all segments there are, those that others replace too."""
@@ -167,6 +229,13 @@ class Index:
             return False
         self._segments = self._load()
         return True
+
+    def lacking(self) -> int:
+        """How many packs there are that no segment knows: what a writer is about to add, or was when it
+        was killed, or what an index that is not whole has lost."""
+        known = {name for segment in self._loaded() for name in segment.packs}
+        there = (name_of(listed.key) for listed in self._blobs.list("packs/"))
+        return sum(name is not None and name not in known for name in there)
 
     def segments(self) -> list[Segment]:
         return list(self._loaded())
@@ -211,7 +280,7 @@ class Index:
             wanted = np.flatnonzero(~places.found)
             if not len(wanted):
                 break
-            rows = segment.find(ids[wanted])
+            rows = segment.find(ids[wanted], self._gone)
             here, rows = wanted[rows >= 0], rows[rows >= 0]
             columns = segment.columns
             places.found[here] = True
@@ -233,19 +302,25 @@ def _due(segments: Iterable[Segment]) -> list[Segment]:
     levels: dict[int, list[Segment]] = {}
     for segment in segments:
         levels.setdefault(segment.level, []).append(segment)
-    return next((group for _, group in sorted(levels.items()) if len(group) >= FANOUT), [])
+    due = (group for level, group in sorted(levels.items()) if level <= _LEVEL_TOP and len(group) >= FANOUT)
+    return next(due, [])
 
 
 def build(packs: list[bytes], footers: list[Footer], replaces: list[bytes]) -> bytes:
     """The bytes of a segment of all that these packs have."""
+    return _encode(packs, replaces, columns_of(footers))
+
+
+def columns_of(footers: Sequence[Footer]) -> dict[str, NDArray[Any]]:
+    """All that packs have, as rows; `pack` counts in the packs whose footers these are."""
     nothing = Footer(
         np.zeros((0, 32), np.uint8), *(np.zeros(0, kind) for kind in ("<u4", "<u4", "<u8", "u1"))
     )
     footers = footers or [nothing]
     ids = np.concatenate([footer.ids for footer in footers])
-    numbers = np.repeat(np.arange(len(footers)), [len(footer.codecs) for footer in footers])
+    numbers = np.repeat(np.arange(len(footers), dtype=np.uint32), [len(f.codecs) for f in footers])
     prefix, rest = split_ids(ids.reshape(-1).view("V32"))
-    columns = {
+    return {
         "prefix": prefix,
         "raw": np.concatenate([f.raw for f in footers]),
         "rest": rest,
@@ -254,38 +329,44 @@ def build(packs: list[bytes], footers: list[Footer], replaces: list[bytes]) -> b
         "stored": np.concatenate([f.stored for f in footers]),
         "codec": np.concatenate([f.codecs for f in footers]),
     }
-    return _encode(packs, replaces, columns)
 
 
-def merge(segments: list[Segment]) -> bytes:
-    """The bytes of one segment with all that these have; an object that two have is kept once.
+def merge(segments: list[Segment], repacked: Repacked = Repacked()) -> bytes:
+    """The bytes of one segment with all that these have, but what packs that are retired had, and with
+    what those have that were made of them.
 
     Raises SystemFault (damaged_index): damage must not be copied under a fresh hash.
     """
+    parts = []
     for segment in segments:
         if blake3(segment.data[:-32]).digest() != segment.name:
             raise _damaged(_key(segment.name))
-    starts = np.cumsum([0, *(len(s.packs) for s in segments)])
-    columns = {name: np.concatenate([s.columns[name] for s in segments]) for name, _ in _COLUMNS}
+        usable = segment.usable(repacked.retired)
+        rows = slice(None) if usable is None else np.flatnonzero(usable[segment.columns["pack"]])
+        parts.append((segment.packs, {name: column[rows] for name, column in segment.columns.items()}))
+    parts.append(([name for name, _ in repacked.made], columns_of([footer for _, footer in repacked.made])))
+    starts = np.cumsum([0, *(len(packs) for packs, _ in parts)])
+    columns = {name: np.concatenate([rows[name] for _, rows in parts]) for name, _ in _COLUMNS}
     columns["pack"] = np.concatenate(
-        [s.columns["pack"] + np.uint32(start) for s, start in zip(segments, starts, strict=False)]
+        [rows["pack"] + np.uint32(start) for (_, rows), start in zip(parts, starts, strict=False)]
     )
-    packs = [name for segment in segments for name in segment.packs]
+    packs = [name for names, _ in parts for name in names]
     return _encode(packs, [s.name for s in segments], columns)
 
 
 def _encode(packs: list[bytes], replaces: list[bytes], columns: dict[str, NDArray[Any]]) -> bytes:
+    present = sorted(set(columns["pack"].tolist()))
+    names = list(dict.fromkeys(packs[at] for at in present))
+    place = {name: position for position, name in enumerate(names)}
+    renumber = np.array([place.get(name, 0) for name in packs] or [0], np.uint32)
+    columns = columns | {"pack": renumber[columns["pack"].astype(np.int64)]}
     tail = np.ascontiguousarray(columns["rest"]).view(np.uint8).reshape(-1, 24)
     second = np.ascontiguousarray(tail[:, :8]).view(">u8").reshape(-1)
-    order = np.lexsort((second, columns["prefix"]))
-    prefix, rest = columns["prefix"][order], columns["rest"][order]
+    order = np.lexsort((columns["pack"], second, columns["prefix"]))
+    prefix, rest, pack = columns["prefix"][order], columns["rest"][order], columns["pack"][order]
     repeated = np.zeros(len(order), np.bool_)
-    repeated[1:] = (prefix[1:] == prefix[:-1]) & (rest[1:] == rest[:-1])
+    repeated[1:] = (prefix[1:] == prefix[:-1]) & (rest[1:] == rest[:-1]) & (pack[1:] == pack[:-1])
     order = order[~repeated]
-    names = list(dict.fromkeys(packs))
-    place = {name: position for position, name in enumerate(names)}
-    renumber = np.array([place[name] for name in packs], np.uint32)
-    columns = columns | {"pack": renumber[columns["pack"].astype(np.int64)] if packs else columns["pack"]}
     head = _HEAD.pack(_MAGIC, len(order), len(names), len(replaces))
     body = [columns[name][order].astype(kind, copy=False).tobytes() for name, kind in _COLUMNS]
     encoded = b"".join([head, *replaces, *names, *body])

@@ -6,7 +6,9 @@ for speed; packs alone are enough to rebuild it.
 """
 
 import re
+import secrets
 import struct
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -113,3 +115,14 @@ class PackBuilder:
         name = blake3(encoded).digest()
         trailer = _TRAILER.pack(len(encoded), name, _TRAILER_MAGIC)
         return name, [*self.parts, encoded, trailer], footer
+
+
+def sealed(builder: PackBuilder, avoid: AbstractSet[bytes]) -> tuple[bytes, list[bytes | memoryview], Footer]:
+    """What `seal` gives, under a name that is none of these: they belong to packs that are deleted, or
+    will be. A few random bytes make it another."""
+    name, parts, footer = builder.seal()
+    while name in avoid:
+        nonce = secrets.token_bytes(32)
+        builder.add(blake3(nonce).digest(), 0, nonce, len(nonce))
+        name, parts, footer = builder.seal()
+    return name, parts, footer

@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,8 +20,9 @@ from kamld.store.chunking import Chunking
 from kamld.store.commits import ancestry, is_ancestor, read_commit, write_commit
 from kamld.store.envelope import seal, unseal
 from kamld.store.index import Index
+from kamld.store.leases import Held, Leases, condemned
 from kamld.store.objects import Objects, Writer
-from kamld.store.refs import Names, Refs
+from kamld.store.refs import Names, PendingMerges, Refs
 from kamld.store.refs.landing import Landed, conflict_branch, move_branch, plan
 from kamld.store.refs.revisions import Resolved, commits_of, reserved_version, resolve
 from kamld.store.sealed import Sealed
@@ -64,11 +67,14 @@ class Repository:
         self.blobs = blobs
         self.hub = hub
         self._threads = threads or min(os.cpu_count() or 1, 8)
-        self._index = Index(blobs)
-        self.objects = Objects(blobs, self._index)
+        self.index = Index(blobs)
+        self.objects = Objects(blobs, self.index)
         self.names = Names(blobs)
         self.refs = Refs(blobs)
+        self.merges = PendingMerges(blobs)
         self.sealed = Sealed(blobs)
+        self.leases = Leases(blobs)
+        self._unlanded: dict[str, Held] = {}  # commits that are durable, and on no branch yet
 
     # Reading
 
@@ -88,7 +94,11 @@ class Repository:
     # Writing
 
     def writer(self) -> Writer:
-        return Writer(self.blobs, self._index, self.hub.chunking, self._threads)
+        """It holds a lease: what it finds in the hub stays until it is closed."""
+        lease = self.leases.begin("writer")  # first, so that whoever condemns anything later sees it
+        avoid = condemned(self.blobs)[0].unusable
+        closed = partial(self.leases.end, lease)
+        return Writer(self.blobs, self.index, self.hub.chunking, self._threads, avoid=avoid, closed=closed)
 
     def write_version(
         self, writer: Writer, entries: Entries, *,
@@ -96,11 +106,14 @@ class Repository:
     ) -> Version:  # fmt: skip
         """Write tree and commit and make all durable; no ref names it yet.
 
-        `about` are further fields of the Commit (run, origin, split, metadata).
+        `about` are further fields of the Commit (run, origin, split, metadata); its `time`, where that
+        is history, which is made later than its parents' where it is not.
         """
         tree = trees.write_tree(writer, entries)
         version = self._write_commit(writer, tree, parents, author, message, **about)
         writer.flush()
+        if version.commit_id not in self._unlanded:
+            self._unlanded[version.commit_id] = self.leases.begin("landing", (version.commit_id,))
         return version
 
     def land_version(self, dataset: Dataset, branch: str, version: Version, *, author: str) -> Committed:
@@ -114,15 +127,53 @@ class Repository:
         parents: tuple[str, ...],
         author: str,
         message: str,
+        *,
+        time: str = "",
         **about: Any,
     ) -> Version:
         latest = max((self.commit(parent).time for parent in parents), default="")
-        time = clock.after(latest) if latest else clock.now()
+        time = max(time, clock.just_after(latest)) if time else clock.after(latest) if latest else clock.now()
         commit = Commit(tree=tree.hex(), time=time, author=author, message=message, parents=parents, **about)
         return Version(write_commit(writer, commit), commit)
 
     def land(self, dataset: Dataset, branch: str, commit_id: str, *, author: str) -> Landed:
-        """Get a durable commit onto a branch beside any number of others who do the same."""
+        """Get a durable commit onto a branch beside any number of others who do the same.
+
+        Raises SystemFault (missing_object) where what it relied on was deleted while this machine slept.
+        """
+        lease = self._unlanded.pop(commit_id, None)
+        if lease is None:
+            return self._land(dataset, branch, commit_id, author)
+        try:
+            if lease.lost:
+                self._check_kept(commit_id)
+            return self._land(dataset, branch, commit_id, author)
+        finally:
+            self.leases.end(lease)
+
+    @contextmanager
+    def kept(self, commit_id: str | None) -> Iterator[None]:
+        """Meanwhile this commit, which perhaps no ref names, is not collected.
+
+        Raises NotFound (collected) where it was.
+        """
+        with self.leases.take("ref", (commit_id,) if commit_id else ()):
+            if commit_id and not self.objects.has(bytes.fromhex(commit_id)):
+                raise NotFound(
+                    "collected",
+                    f"{ids.short(commit_id)} is not kept any more: nothing led to it, and its time was over.",
+                    "The setting keep_days says for how long such versions can be had back.",
+                )
+            yield
+
+    def _check_kept(self, commit_id: str) -> None:
+        """Raises SystemFault (missing_object) unless all of a commit's content is there."""
+        self.index.refresh()
+        found = [row.id for row in self.tree(self.commit(commit_id)).entries().rows()]
+        self.objects.lengths(found)
+        self.objects.lengths(self.objects.parts(found))
+
+    def _land(self, dataset: Dataset, branch: str, commit_id: str, author: str) -> Landed:
         commit = self.commit(commit_id)
         reason = f"commit: {commit.message.splitlines()[0][:100]}" if commit.message else "commit"
         how: str = "moved"
@@ -163,8 +214,13 @@ class Repository:
                     return Landed("kept", kept, there.commit, there.last, conflicts)
                 kept += "-again"  # somebody gave the name to something else
 
-    def set_ref(self, dataset: Dataset, name: str, kind: RefKind, commit_id: str, *, author: str) -> Move:
+    def set_ref(
+        self, dataset: Dataset, name: str, kind: RefKind, commit_id: str, *, author: str, known: bool = False
+    ) -> Move:
         """Make a branch or tag, or set an alias, which may be there already.
+
+        `known`: the commit was found by a revision of this dataset, so it need not be looked for among
+        all its refs, of which there may be many.
 
         Raises Invalid (bad_name, reserved_name), Conflict (name_taken, ref_kind), NotFound
         (unknown_revision) for a commit that is none of the dataset's.
@@ -176,7 +232,7 @@ class Repository:
                 f'"{name}" is a version number; a model\'s main gives them by itself.',
                 "Choose another name.",
             )
-        if not commits_of(self.objects, self.refs, dataset, [commit_id]):
+        if not known and not commits_of(self.objects, self.refs, dataset, [commit_id]):
             raise NotFound(
                 "unknown_revision",
                 f"{ids.short(commit_id)} is no commit of {dataset.name}.",
@@ -188,7 +244,10 @@ class Repository:
             raise Conflict(
                 "name_taken", f"{dataset.name} has a {kind} {name} already.", "Choose another name."
             )
-        return self.refs.move(dataset, name, kind, commit_id, expected=present, author=author, reason=kind)
+        with self.kept(commit_id):
+            return self.refs.move(
+                dataset, name, kind, commit_id, expected=present, author=author, reason=kind
+            )
 
     def live_refs(self, dataset: Dataset) -> list[Ref]:
         return self.refs.all(dataset)
@@ -207,17 +266,19 @@ class Repository:
     def rebuild_index(self) -> tuple[int, tuple[str, ...]]:
         """Make the index anew from the packs themselves: (objects found, keys of damaged packs, which
         are left out)."""
-        replaced = self._index.names()
+        replaced = self.index.names()
         names = [name for listed in self.blobs.list("packs/") if (name := packs.name_of(listed.key))]
         sound, damaged = [], []
         for name in names:
             try:
                 sound.append((name, packs.read_footer(self.blobs.view(packs.key(name)), packs.key(name))))
+            except Missing:  # joined with others since it was listed
+                continue
             except SystemFault as fault:
                 if fault.code != "damaged_pack":
                     raise
                 damaged.append(packs.key(name))
-        self._index.rebuild(sound, replaced)
+        self.index.rebuild(sound, replaced)
         return sum(len(footer.codecs) for _, footer in sound), tuple(damaged)
 
 

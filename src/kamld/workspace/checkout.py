@@ -29,7 +29,8 @@ from kamld.workspace.scan import may_be_named
 from kamld.workspace.stat_index import from_scan, scan_settled, write_index
 
 _BATCH = 512  # files a thread writes before it takes the next
-_DIR = os.O_RDONLY | os.O_DIRECTORY
+_HOLE = 16 * 1024  # bytes of zeros that are not written
+_ZEROS = bytes(256 * 1024)  # the longest piece that a large file is cut into
 
 
 def check_out(
@@ -47,6 +48,14 @@ def check_out(
         if whole and resolved.branch:
             _bind(repository, resolved, place, entries, resolved.branch)
     return whole
+
+
+def write_folder(
+    objects: Objects, entries: Entries, target: Path, *, threads: int, progress: Progress | None = None
+) -> None:
+    """Write the entries into a folder that is bound to nothing. Raises like `check_out`."""
+    with _NewFolder(target) as place:
+        materialise(objects, entries, place, threads=threads, progress=progress)
 
 
 def materialise(
@@ -81,7 +90,7 @@ def check_paths(entries: Entries) -> None:
             raise _unsafe(path, "is there twice")
         before = path
     solid = set(entries.paths)
-    for path in _folders_of(entries.paths):
+    for path in folders_of(entries.paths):
         if path in solid:
             raise _unsafe(path, "is a file and a folder at once")
 
@@ -95,7 +104,7 @@ def _unsafe(path: bytes, why: str) -> Invalid:
     )
 
 
-def _folders_of(paths: Sequence[bytes]) -> set[bytes]:
+def folders_of(paths: Sequence[bytes]) -> set[bytes]:
     """Every folder that has one of the paths in it."""
     found: set[bytes] = set()
     for path in paths:
@@ -108,7 +117,7 @@ def _folders_of(paths: Sequence[bytes]) -> set[bytes]:
 
 def _make_folders(top: bytes, entries: Entries) -> None:
     empty = {p for p, k in zip(entries.paths, entries.kinds.tolist(), strict=True) if k == FOLDER}
-    for path in sorted(_folders_of(entries.paths) | empty):
+    for path in sorted(folders_of(entries.paths) | empty):
         os.makedirs(top + b"/" + path, exist_ok=True)
 
 
@@ -127,7 +136,7 @@ def _write_files(
                 break
             row = part[at]
             bits = mode | (0o111 if entries.kinds[row] == EXECUTABLE else 0)
-            written += _write_file(top + b"/" + entries.paths[row], pieces, bits)
+            written += write_file(top + b"/" + entries.paths[row], pieces, bits)
         return len(part), written
 
     with ThreadPoolExecutor(threads, "checkout") as pool:
@@ -142,16 +151,26 @@ def _write_files(
             raise
 
 
-def _write_file(path: bytes, pieces: Iterator[bytes | memoryview], mode: int) -> int:
+def write_file(path: bytes, pieces: Iterator[bytes | memoryview], mode: int) -> int:
+    """A new file; long runs of zeros become holes. Its bytes."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    written = 0
+    written, hole = 0, False
     try:
         for piece in pieces:
-            rest = memoryview(piece)
+            hole = isinstance(piece, bytes) and len(piece) >= _HOLE and _ZEROS.startswith(piece)
+            if hole:
+                os.lseek(file, len(piece), os.SEEK_CUR)
+                written += len(piece)
+                continue
+            done = os.write(file, piece)
+            written += done
+            rest = memoryview(piece)[done:]
             while len(rest):
                 done = os.write(file, rest)
                 written += done
                 rest = rest[done:]
+        if hole:
+            os.ftruncate(file, written)
     finally:
         os.close(file)
     return written

@@ -24,6 +24,7 @@ from kamld.workspace.scan import is_left_out
 from kamld.workspace.settle import announced, bound_dataset, finish, settle
 from kamld.workspace.snapshot import snapshot
 from kamld.workspace.stat_index import EMPTY, read_index, write_index
+from kamld.workspace.switching.journal import held
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,23 @@ def commit_folder(
     Conflict (name_taken, bound_elsewhere, inside_another, other_dataset, unfinished_elsewhere),
     Invalid (empty_folder, special_file), SystemFault; after landing too, and the message says so then.
     """
-    binding = settle(folder, partial(_same_hub, repository))
+    settle(folder, partial(_same_hub, repository))
+    with held(folder, shared=True):
+        return _commit(repository, folder, message, name, kind, author, progress)
+
+
+def _commit(
+    repository: Repository, folder: Path, message: str, name: Name | None, kind: Kind, author: str,
+    progress: Progress | None,
+) -> CommitResult:  # fmt: skip
+    binding = read_binding(folder)
     dataset = _dataset_of(repository, folder, binding, name)
+    if binding and not binding.branch:
+        raise Conflict(
+            "no_branch",
+            f"{folder} is on no branch, so a commit would have no place.",
+            f"Make one here, then commit: kamld switch {folder} NEW-BRANCH -c",
+        )
     base = binding.commit if binding else None
     with repository.writer() as writer:
         known = read_index(folder) if binding else EMPTY  # else its files may be in another hub

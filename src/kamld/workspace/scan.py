@@ -137,7 +137,10 @@ def _look(place: str, prefix: bytes, ignores: Ignores | None, skips: Skips | Non
 
 
 def _add(found: _Found, path: bytes, entry: os.DirEntry[str]) -> None:
-    state = entry.stat(follow_symlinks=False)
+    try:
+        state = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return  # removed while we looked; those beside it are still there
     mode = state.st_mode
     if not may_be_named(os.fsencode(entry.name)):
         found.special.append(f"{entry.path} is a file with the name of kamld's own folder")

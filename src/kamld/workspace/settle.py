@@ -22,15 +22,17 @@ from kamld.store import Repository
 from kamld.store.commits import reached
 from kamld.store.refs.landing import conflict_branch
 from kamld.workspace.binding import FILE, OWN, Binding, read_binding, write_binding, write_own
+from kamld.workspace.switching.journal import recover
 
 HubOf = Callable[[Path, Binding], Repository]  # opens the hub that a folder is bound to
 
 
 def settle(folder: Path, hub_of: HubOf) -> Binding | None:
-    """What the folder is bound to, once what an interrupted commit left is finished.
+    """What the folder is bound to, once what an interrupted command left is finished.
 
-    Raises SystemFault, and as `hub_of`.
+    Raises SystemFault, Conflict (folder_busy), and as `hub_of`.
     """
+    recover(folder)
     for path in _announced(folder):
         try:
             lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -68,8 +70,9 @@ def find_binding(start: Path, hub_of: HubOf | None = None) -> tuple[Path, Bindin
 
 def bound_dataset(repository: Repository, folder: Path, binding: Binding) -> Dataset:
     """The very dataset that the folder is bound to. Raises NotFound, Conflict (other_dataset)."""
-    dataset = repository.names.get(binding.full_name)
-    if dataset.id != binding.dataset:
+    dataset = repository.names.bound(binding.dataset, binding.full_name)
+    if dataset is None:
+        repository.names.get(binding.full_name)  # tells whether nothing has that name
         raise Conflict(
             "other_dataset",
             f"{folder} is a folder of a {binding.full_name} that is not in this hub; what has that name"
@@ -130,8 +133,8 @@ def _had(repository: Repository, dataset: Dataset, ref: Ref, commit_id: str) -> 
 
 
 def _landed_on(repository: Repository, binding: Binding) -> str | None:
-    dataset = repository.names.find(binding.full_name)
-    if dataset is None or dataset.id != binding.dataset:
+    dataset = repository.names.bound(binding.dataset, binding.full_name)
+    if dataset is None:
         return None
     return landed_on(repository, dataset, binding.branch, binding.commit)
 

@@ -31,23 +31,40 @@ class Status:
     bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A folder beside the version that it comes from. `ids` are right where `known`."""
+
+    changes: list[Change]  # as in Status
+    present: Scan
+    known: NDArray[np.bool_]
+    ids: NDArray[np.uint8]
+
+
 def folder_status(folder: Path, binding: Binding, repository: Repository) -> Status:
     """Raises SystemFault, Invalid, NotFound, Conflict (other_dataset)."""
+    found = look(folder, binding, repository)
+    return Status(found.changes, len(found.present), int(found.present.states[:, 0].sum()))
+
+
+def look(folder: Path, binding: Binding, repository: Repository) -> Look:
+    """Raises as `folder_status`."""
     bound_dataset(repository, folder, binding)
     taken = time.time_ns()
     present = scan(folder)
     remove_left(present.left)
     index = read_index(folder)
     known, ids = index.known(present)
-    files, size = len(present), int(present.states[:, 0].sum())
     commit = repository.commit(binding.commit)
     if known.all() and len(present) == len(index.paths) and index.tree.hex() == commit.tree:
-        return Status([], files, size)
+        return Look([], present, known, ids)
     before = {row.path: row for row in repository.tree(commit).entries().rows()}
     changes = _compare(folder, present, known, ids, before)
+    learned, ids = _learned(present, known, ids, before, changes)
     if not known.all() or not changes:
-        _remember(folder, present, known, ids, before, changes, bytes.fromhex(commit.tree), taken)
-    return Status(changes, files, size)
+        tree = bytes(32) if changes else bytes.fromhex(commit.tree)
+        write_index(folder, from_scan(present, ids, learned, tree, taken))
+    return Look(changes, present, learned, ids)
 
 
 def hash_file(path: Path, kind: int) -> bytes:
@@ -89,11 +106,11 @@ def _compare(
     return sorted(changes, key=lambda change: change.path)
 
 
-def _remember(
-    folder: Path, present: Scan, known: NDArray[np.bool_], ids: NDArray[np.uint8],
-    before: dict[bytes, Entry], changes: list[Change], tree: bytes, taken: int,
-) -> None:  # fmt: skip
-    """Keep what was learned: a file that turned out unchanged has the id that the version has."""
+def _learned(
+    present: Scan, known: NDArray[np.bool_], ids: NDArray[np.uint8], before: dict[bytes, Entry],
+    changes: list[Change],
+) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:  # fmt: skip
+    """What is known now: a file that turned out unchanged has the id that the version has."""
     changed = {change.path for change in changes}
     ids, learned = ids.copy(), known.copy()
     for row in np.flatnonzero(~known).tolist():
@@ -101,4 +118,4 @@ def _remember(
         if path not in changed:
             ids[row] = np.frombuffer(before[path].id, np.uint8)
             learned[row] = True
-    write_index(folder, from_scan(present, ids, learned, tree if not changes else bytes(32), taken))
+    return learned, ids

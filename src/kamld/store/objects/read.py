@@ -1,20 +1,26 @@
 """Reading objects. Every byte that leaves here was checked against the id it was asked for."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from threading import Lock
 
 import numpy as np
 from blake3 import blake3
 
 from kamld.blobs import Blobs, Missing
-from kamld.errors import SystemFault
+from kamld.blobs.foreign import Foreign
+from kamld.errors import KamldError, SystemFault
 from kamld.store import packs
 from kamld.store.codecs import decode
 from kamld.store.index import Index, Places, as_ids
+from kamld.store.objects import places as left_places
 from kamld.store.objects import recipes
+from kamld.store.objects.seekable import ObjectFile
 
 _PACKS_OPEN = 64
+_TRIES = 5  # packs that may vanish, one after the other, below somebody who reads an object
+_LOOKED_UP = 256  # chunks of a large object around the one that is read
 _ORDERED_AT_ONCE = 4096  # chunks of a large object that are looked up together
 
 
@@ -24,6 +30,7 @@ class Objects:
     def __init__(self, blobs: Blobs, index: Index) -> None:
         self._blobs = blobs
         self._index = index
+        self.foreign = Foreign({})  # reads files that were left where they are; a door gives a better one
         self._open: OrderedDict[bytes, memoryview] = OrderedDict()
         self._lock = Lock()
 
@@ -47,11 +54,53 @@ class Objects:
         for position in np.lexsort((places.offset, places.pack)).tolist():
             yield position, self._pieces(identifiers[position], places, position)
 
+    def open(self, identifier: bytes) -> ObjectFile:
+        """An object as a file that can seek; only what is read of it is fetched. Raises like `read`."""
+        places = self._find([identifier])
+        codec, raw = int(places.codec[0]), int(places.raw[0])
+        if codec & left_places.PLACE:
+            ends = np.append(np.arange(left_places.BLOCK, raw, left_places.BLOCK), raw)
+            return ObjectFile(ends, lambda number: next(self._left(identifier, number)))
+        if not codec & packs.RECIPE:
+            return ObjectFile(np.array([raw]), lambda _: next(self._pieces(identifier, places, 0)))
+        chunks = recipes.decode(self._stored(identifier, places, 0), raw, identifier)
+        ids = [chunk for chunk, _ in chunks]
+        load = _ByWindow(ids, self._find, self._pieces)
+        return ObjectFile(np.cumsum([length for _, length in chunks]), load)
+
+    def chunks(self, identifier: bytes) -> list[tuple[bytes, int]]:
+        """What an object is kept as: (id, length) of each chunk; itself where it is one, or was left
+        where it is. Raises SystemFault (missing_object, damaged_object)."""
+        places = self._find([identifier])
+        codec, raw = int(places.codec[0]), int(places.raw[0])
+        if codec & left_places.PLACE or not codec & packs.RECIPE:
+            return [(identifier, raw)]
+        return recipes.decode(self._stored(identifier, places, 0), raw, identifier)
+
     def lengths(self, identifiers: Sequence[bytes]) -> list[int]:
         return [int(length) for length in self._find(identifiers).raw] if identifiers else []
 
     def has(self, identifier: bytes) -> bool:
-        return bool(self._index.find(as_ids([identifier])).found[0])
+        found = self._index.find(as_ids([identifier]))
+        return bool(left_places.with_places(self._index, [identifier], found).found[0])
+
+    def held(self, identifiers: Sequence[bytes]) -> list[bool]:
+        """Which objects the hub has the content of; others it may only know the place of."""
+        found: list[bool] = self._index.find(as_ids(identifiers)).found.tolist() if identifiers else []
+        return found
+
+    def parts(self, identifiers: Sequence[bytes]) -> list[bytes]:
+        """What is kept for these objects beside themselves: the chunks of large ones, the records of the
+        places of files that were left where they are."""
+        if not identifiers:
+            return []
+        places = self._index.find(as_ids(identifiers))
+        needed: list[bytes] = []
+        for at in np.flatnonzero(places.found & (places.codec & packs.RECIPE != 0)).tolist():
+            stored = self._stored(identifiers[at], places, at)
+            needed += [chunk for chunk, _ in recipes.decode(stored, int(places.raw[at]), identifiers[at])]
+        lost = [identifiers[at] for at in np.flatnonzero(~places.found).tolist()]
+        return needed + [key for keys in left_places.left(self._index, lost) for key in keys]
 
     def with_prefix(self, prefix: str) -> list[bytes]:
         """Ids of the objects whose hex begins so."""
@@ -64,17 +113,32 @@ class Objects:
     def _find(self, identifiers: Sequence[bytes]) -> Places:
         places = self._index.find(as_ids(identifiers))
         if not places.found.all():
-            lost = identifiers[int(places.found.argmin())]
-            raise SystemFault(
-                "missing_object",
-                f"The hub has lost the object {lost.hex()[:12]}.",
-                "kamld rebuild makes the index anew from the packs.",
-            )
+            places = left_places.with_places(self._index, identifiers, places)
+        if not places.found.all():
+            raise self._missing(identifiers[int(places.found.argmin())])
         return places
 
+    def _missing(self, identifier: bytes) -> KamldError:
+        """Why an object is not to be had: the index is not whole, or it is lost."""
+        unknown = self._index.lacking()
+        if unknown:
+            return SystemFault(
+                "damaged_index",
+                f"The hub's index is not whole: it lacks {unknown} pack{'' if unknown == 1 else 's'}.",
+                "kamld rebuild makes it anew from the packs.",
+            )
+        return SystemFault(
+            "missing_object",
+            f"The hub has lost the object {identifier.hex()[:12]}.",
+            "Restore its pack from a copy of the hub, then: kamld rebuild",
+        )
+
     def _pieces(self, identifier: bytes, places: Places, at: int) -> Iterator[bytes | memoryview]:
-        stored = self._stored(places, at)
+        stored = self._stored(identifier, places, at)
         codec, raw = int(places.codec[at]), int(places.raw[at])
+        if codec & left_places.PLACE:
+            yield from self._left(identifier)
+            return
         if not codec & packs.RECIPE:
             yield self._checked(identifier, decode(codec, stored, raw))
             return
@@ -85,24 +149,49 @@ class Objects:
             for position, chunk in enumerate(some):
                 yield from self._pieces(chunk, found, position)
 
-    def _stored(self, places: Places, at: int) -> memoryview:
-        number, offset = int(places.pack[at]), int(places.offset[at])
-        if number >= len(places.packs):
+    def _left(self, identifier: bytes, first: int = 0) -> Iterator[bytes]:
+        """The blocks of a file that was left where it is, from number `first` on."""
+        keys = left_places.left(self._index, [identifier])[0]
+
+        if not keys:
             raise SystemFault(
                 "damaged_index",
-                "The hub's index names a pack that it does not list.",
+                f"The hub's index takes {identifier.hex()[:12]} for a file that was left somewhere.",
                 "kamld rebuild makes it anew from the packs.",
             )
-        pack = self._pack(places.packs[number])
-        return pack[offset : offset + int(places.stored[at])]
+
+        def read_place(key: bytes) -> tuple[left_places.Place, list[bytes]]:
+            return left_places.decode(self._stored(key, self._index.find(as_ids([key])), 0), key)
+
+        yield from left_places.pieces([partial(read_place, key) for key in keys], self.foreign, first)
+
+    def _stored(self, identifier: bytes, places: Places, at: int) -> memoryview:
+        """The bytes in the pack; where that pack is gone, for others took its place, those of another."""
+        name = b""
+        for _ in range(_TRIES):
+            number, offset = int(places.pack[at]), int(places.offset[at])
+            if number >= len(places.packs):
+                raise SystemFault(
+                    "damaged_index",
+                    "The hub's index names a pack that it does not list.",
+                    "kamld rebuild makes it anew from the packs.",
+                )
+            name = places.packs[number]
+            try:
+                return self._pack(name)[offset : offset + int(places.stored[at])]
+            except Missing:
+                self._index.miss(name)
+                there = self._index.find(as_ids([identifier]))
+                if there.found[0]:
+                    places, at = there, 0
+        hint = "kamld fsck tells what is affected."
+        raise SystemFault("missing_pack", f"The hub has lost {packs.key(name)}.", hint)
 
     def _pack(self, name: bytes) -> memoryview:
+        """Raises Missing."""
         with self._lock:
             if name not in self._open:
-                try:
-                    self._open[name] = self._blobs.view(packs.key(name))
-                except Missing:
-                    raise SystemFault("missing_pack", f"The hub has lost {packs.key(name)}.") from None
+                self._open[name] = self._blobs.view(packs.key(name))
                 if len(self._open) > _PACKS_OPEN:
                     self._open.popitem(last=False)
             self._open.move_to_end(name)
@@ -117,3 +206,22 @@ class Objects:
                 "Restore that pack from a copy of the hub.",
             )
         return data
+
+
+class _ByWindow:
+    """The chunks of one object by their numbers; neighbours are looked up together."""
+
+    def __init__(
+        self, chunks: Sequence[bytes], find: Callable[[Sequence[bytes]], Places],
+        pieces: Callable[[bytes, Places, int], Iterator[bytes | memoryview]],
+    ) -> None:  # fmt: skip
+        self._chunks, self._find, self._pieces = chunks, find, pieces
+        self._window: tuple[int, Places] | None = None
+
+    def __call__(self, number: int) -> bytes | memoryview:
+        at, within = divmod(number, _LOOKED_UP)
+        window = self._window
+        if window is None or window[0] != at:
+            window = at, self._find(self._chunks[at * _LOOKED_UP : (at + 1) * _LOOKED_UP])
+            self._window = window
+        return next(self._pieces(self._chunks[number], window[1], within))

@@ -4,34 +4,31 @@ Nothing is visible to anyone until `flush`: packs first, then the index, each du
 next. What a crash leaves behind is garbage that names nothing.
 """
 
-import errno
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import chain
 from threading import Lock
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
+import msgspec
 from blake3 import blake3
 
 from kamld.blobs import Blobs
-from kamld.errors import SystemFault
 from kamld.store import packs
 from kamld.store.chunking import WHOLE_MAX, Chunking, cut
 from kamld.store.codecs import encode
 from kamld.store.index import Index, as_ids
-from kamld.store.objects import recipes
+from kamld.store.objects import files, places, recipes
+from kamld.store.objects.small import Joiner
 from kamld.store.packs import Footer, PackBuilder
 
 _BATCH_FILES = 256
 _BATCH_BYTES = 4 * 1024 * 1024
-_WINDOW = 8 * 1024 * 1024  # bytes of a large file that are cut and hashed together
 _PACKS_PER_SEGMENT = 32
-_TRIES = 3  # readings of a file that changes meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +46,20 @@ class Written:
     state: os.stat_result  # of the file as it was read
 
 
+Key = TypeVar("Key")
 Progress = Callable[[int, int], None]  # files done, bytes done, since the last call
 
 
 class Writer:
     """Puts objects into a hub. Use as a context; leaving it by an exception keeps nothing."""
 
-    def __init__(self, blobs: Blobs, index: Index, chunking: Chunking, threads: int) -> None:
+    def __init__(
+        self, blobs: Blobs, index: Index, chunking: Chunking, threads: int, *,
+        avoid: AbstractSet[bytes] = frozenset(), closed: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        """`avoid`: packs that are about to be deleted, or were. `closed` is called when all is done."""
+        self._avoid = avoid
+        self._closed = closed
         self._blobs = blobs.batch()
         self._index = index
         self._chunking = chunking
@@ -72,10 +76,13 @@ class Writer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        if self._pool:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-        if kind is None:
-            self.flush()
+        try:
+            if self._pool:
+                self._pool.shutdown(wait=True, cancel_futures=True)
+            if kind is None:
+                self.flush()
+        finally:
+            self._closed()
 
     def put(self, data: bytes) -> bytes:
         """Keep an object given whole; its id."""
@@ -102,6 +109,55 @@ class Writer:
         for done in waiting:
             yield from _told(done.result(), progress)
 
+    def put_streams(
+        self, streams: Iterable[tuple[Key, Iterable[bytes]]], progress: Progress | None = None
+    ) -> Iterator[tuple[Key, bytes, int]]:
+        """Keep what comes in pieces, each stream to its end before the next; gives (key, id, length) of
+        each as it is done, in no particular order."""
+        waiting: list[Future[list[tuple[Key, bytes, int]]]] = []
+        batch: list[tuple[Key, bytes]] = []
+        size = 0
+        for key, pieces in streams:
+            begun, rest = _begun(pieces)
+            if rest is not None:
+                yield from _counted([(key, *self._put_stream(chain([begun], rest)))], progress)
+                continue
+            batch.append((key, begun))
+            size += len(begun)
+            if len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES:
+                waiting.append(self._workers.submit(self._put_datas, batch))
+                batch, size = [], 0
+                if len(waiting) > self._threads:
+                    yield from _counted(waiting.pop(0).result(), progress)
+        waiting.append(self._workers.submit(self._put_datas, batch))
+        for done in waiting:
+            yield from _counted(done.result(), progress)
+
+    def put_place(self, place: places.Place, pieces: Iterable[bytes]) -> tuple[bytes, int]:
+        """Keep where a file is, not its content, which comes once in pieces to be hashed; (id, length)."""
+        digest, blocks, length, rest = blake3(max_threads=self._threads), [], 0, b""
+        for piece in pieces:
+            digest.update(piece)
+            length += len(piece)
+            rest += piece
+            while len(rest) >= places.BLOCK:
+                blocks.append(recipes.object_id(rest[: places.BLOCK]))
+                rest = rest[places.BLOCK :]
+        if rest:
+            blocks.append(recipes.object_id(rest))
+        identifier, place = digest.digest(), msgspec.structs.replace(place, size=length)
+        number = 0 if self._has([identifier])[0] else places.free_number(self._index, identifier)
+        if not length:
+            self._keep([(identifier, b"")])
+        elif not self._has([identifier])[0] and number is not None:
+            key = places.key_of(identifier, number)
+            self._add([(key, places.PLACE, places.encode(key, place, blocks), length)])
+        return identifier, length
+
+    def has(self, identifiers: list[bytes]) -> list[bool]:
+        """Which objects need not be put again: the hub has their content, and this writer may rely on it."""
+        return self._has(identifiers)
+
     def flush(self) -> None:
         """Make all that was put durable and findable."""
         self._seal()
@@ -115,7 +171,7 @@ class Writer:
     def _put_batch(self, batch: list[Source]) -> list[Written]:
         done, small = [], []
         for source in batch:
-            data, state = _read_settled(source.path)
+            data, state = files.read_settled(source.path)
             identifier = recipes.object_id(data)
             if len(data) <= WHOLE_MAX:
                 small.append((identifier, data))
@@ -125,15 +181,29 @@ class Writer:
         self._keep(small)
         return done
 
+    def _put_datas(self, batch: list[tuple[Key, bytes]]) -> list[tuple[Key, bytes, int]]:
+        ids = [recipes.object_id(data) for _, data in batch]
+        pairs = list(zip(ids, (data for _, data in batch), strict=True))
+        self._keep([pair for pair in pairs if len(pair[1]) <= WHOLE_MAX])
+        for identifier, data in pairs:
+            if len(data) > WHOLE_MAX:
+                self._keep_large(identifier, iter([data]))
+        return [(key, identifier, len(data)) for (key, data), identifier in zip(batch, ids, strict=True)]
+
+    def _put_stream(self, pieces: Iterable[bytes]) -> tuple[bytes, int]:
+        digest = blake3(max_threads=self._threads)
+        chunks = self._cut_and_keep(_in_windows(pieces, digest))
+        return self._keep_recipe(digest.digest(), chunks), sum(length for _, length in chunks)
+
     def _put_large(self, source: Source) -> Written:
-        for _ in range(_TRIES):
-            with _opened(source.path) as (file, before):
+        for _ in range(files.TRIES):
+            with files.opened(source.path) as (file, before):
                 digest = blake3(max_threads=self._threads)
-                chunks = self._cut_and_keep(_windows(file, before.st_size, digest))
+                chunks = self._cut_and_keep(files.windows(file, before.st_size, digest))
                 after = os.fstat(file)
-            if _same(before, after):
+            if files.same(before, after):
                 return Written(source, self._keep_recipe(digest.digest(), chunks), after)
-        raise _changing(source.path)
+        raise files.changing(source.path)
 
     def _keep_large(self, identifier: bytes, windows: Iterator[bytes]) -> None:
         if not self._has([identifier])[0]:
@@ -190,7 +260,7 @@ class Writer:
     def _has(self, identifiers: list[bytes]) -> list[bool]:
         if not identifiers:
             return []
-        known: list[bool] = self._index.has(as_ids(identifiers)).tolist()
+        known: list[bool] = self._index.has(as_ids(identifiers), self._avoid).tolist()
         return [has or i in self._new for i, has in zip(identifiers, known, strict=True)]
 
     def _add(self, rows: Sequence[tuple[bytes, int, bytes, int]]) -> None:
@@ -208,7 +278,7 @@ class Writer:
     def _seal(self) -> None:
         builder, self._builder = self._builder, PackBuilder()
         if builder.ids:
-            name, parts, footer = builder.seal()
+            name, parts, footer = packs.sealed(builder, self._avoid)
             self._blobs.put(packs.key(name), parts)
             self._sealed.append((name, footer))
             if len(self._sealed) >= _PACKS_PER_SEGMENT:
@@ -218,7 +288,7 @@ class Writer:
         sealed, self._sealed = self._sealed, []
         if sealed:
             self._blobs.flush()
-            self._index.add(sealed)
+            self._index.add(sealed, Joiner(self._blobs.batch(), self._avoid))
             self._new = set()  # the index knows them from here on
 
 
@@ -245,68 +315,43 @@ def _batches(sources: Iterable[Source]) -> Iterator[list[Source]]:
         yield batch
 
 
+def _begun(pieces: Iterable[bytes]) -> tuple[bytes, Iterator[bytes] | None]:
+    """All of a small stream and None, or the beginning of a large one and the rest."""
+    rest, parts, size = iter(pieces), [], 0
+    for piece in rest:
+        parts.append(piece)
+        size += len(piece)
+        if size > _BATCH_BYTES:
+            return b"".join(parts), rest
+    return b"".join(parts), None
+
+
+def _in_windows(pieces: Iterable[bytes], digest: blake3) -> Iterator[bytes]:
+    parts: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        parts.append(piece)
+        size += len(piece)
+        if size >= files.WINDOW:
+            window = b"".join(parts)
+            digest.update(window)
+            yield window
+            parts, size = [], 0
+    if parts:
+        window = b"".join(parts)
+        digest.update(window)
+        yield window
+
+
+def _counted(done: list[tuple[Key, bytes, int]], progress: Progress | None) -> list[tuple[Key, bytes, int]]:
+    if progress and done:
+        progress(len(done), sum(length for _, _, length in done))
+    return done
+
+
 def _with_last(windows: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
     present = next(windows, b"")
     for following in windows:
         yield present, False
         present = following
     yield present, True
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[tuple[int, os.stat_result]]:
-    """(descriptor, state); every refusal of the machine inside becomes a SystemFault."""
-    file = -1
-    try:  # without waiting: what was a file when it was scanned may be a pipe by now
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        state = os.fstat(file)
-        if not stat.S_ISREG(state.st_mode):
-            raise OSError(errno.EINVAL, "it is no longer a file")
-        yield file, state
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    finally:
-        if file >= 0:
-            os.close(file)
-
-
-def _windows(file: int, size: int, digest: blake3) -> Iterator[bytes]:
-    """No more than `size` bytes, lest a file that grows be read for ever."""
-    while size and (window := os.read(file, min(size, _WINDOW))):
-        digest.update(window)
-        size -= len(window)
-        yield window
-
-
-def _read_settled(path: str) -> tuple[bytes, os.stat_result]:
-    """A file's bytes and its state, which did not change while it was read."""
-    for _ in range(_TRIES):
-        with _opened(path) as (file, before):
-            data = os.read(file, before.st_size + 1)
-            while len(data) < before.st_size and (more := os.read(file, _WINDOW)):
-                data += more
-            if len(data) == before.st_size and _same(before, os.fstat(file)):
-                return data, before
-    raise _changing(path)
-
-
-def _same(before: os.stat_result, after: os.stat_result) -> bool:
-    return (before.st_size, before.st_mtime_ns, before.st_ctime_ns) == (
-        after.st_size, after.st_mtime_ns, after.st_ctime_ns,
-    )  # fmt: skip
-
-
-def _unreadable(path: str, error: OSError) -> SystemFault:
-    return SystemFault(
-        "unreadable_file",
-        f"Cannot read {Path(path)}: {error.strerror}. Nothing was changed.",
-        "Correct its permissions, or name it in .kamldignore.",
-    )
-
-
-def _changing(path: str) -> SystemFault:
-    return SystemFault(
-        "changing_file",
-        f"{Path(path)} changes while it is read. Nothing was changed.",
-        "Commit again when whoever writes it has finished, or name it in .kamldignore.",
-    )

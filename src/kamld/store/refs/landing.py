@@ -2,9 +2,11 @@
 
 If the branch still is where the commit began, it moves. If others were faster, changes to different
 paths are merged; where both changed one path differently, the commit is kept as a branch of its own
-and said so.
+and said so. What is inside files is none of the store's business: tables
+that both changed are joined above it, by kamld.changes.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -80,6 +82,11 @@ def apply(entries: trees.Entries, changes: list[Change]) -> trees.Entries:
 
 def conflict_branch(branch: str, commit_id: str) -> str:
     return f"{branch}-conflict-{ids.short(commit_id)}"
+
+
+def is_conflict_branch(name: str, branch: str) -> bool:
+    """Whether landing made it, for a commit that was meant for `branch`."""
+    return re.fullmatch(re.escape(branch) + r"-conflict-[0-9a-f]{12}(-again)*", name) is not None
 
 
 def move_branch(

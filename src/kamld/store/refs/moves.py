@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import quote, unquote
 
+import msgspec
 from blake3 import blake3
 
 from kamld import clock, ids
@@ -46,17 +47,19 @@ class Refs:
     def move(
         self, dataset: Dataset, name: str, kind: RefKind, commit: str | None, *,
         expected: str | None, author: str, reason: str, forward: bool = False,
+        after: Move | None = None, amends: bool = False,
     ) -> Move:  # fmt: skip
         """Point the ref at `commit` if it still names `expected` (None: nothing, or it is not there).
 
-        `forward`: the caller knows that `commit` comes after `expected`.
+        `forward`: the caller knows that `commit` comes after `expected`. `after`: only if that is still
+        the ref's last move. `amends`: `commit` replaces `expected`.
 
-        Raises Conflict (ref_moved) when it names something else; nothing has changed then.
+        Raises Conflict (ref_moved, ref_kind), NotFound (unknown_ref); nothing has changed then.
         """
         key, write_id = _key(dataset.id, name), ids.new_id()
         while True:
             ref, present = self._read(key)
-            if (ref.commit if ref else None) != expected:
+            if (ref.commit if ref else None) != expected or (ref and after and ref.last.seq != after.seq):
                 raise _moved(name, ref)
             if ref and ref.commit and ref.kind != kind:
                 raise Conflict(
@@ -67,7 +70,7 @@ class Refs:
             version = _next_version(self, dataset, name, ref, commit, forward)
             move = Move(
                 seq=ref.last.seq + 1 if ref else 1, time=clock.now(), author=author, reason=reason,
-                write_id=write_id, commit=commit, version=version,
+                write_id=write_id, commit=commit, version=version, amends=amends,
             )  # fmt: skip
             try:
                 self._blobs.swap(key, present, seal(self._extended(dataset, name, kind, ref, move)))
@@ -119,15 +122,16 @@ class Refs:
         highest = max(move.version or 0, ref.highest if ref else 0)
         if ref is None:
             return Ref(name=name, kind=kind, moves=(move,), highest=highest)
+        ref = msgspec.structs.replace(ref, kind=kind, highest=highest)
         if len(ref.moves) < MOVES_MAX:
-            return Ref(name=name, kind=kind, moves=(*ref.moves, move), older=ref.older, highest=highest)
+            return msgspec.structs.replace(ref, moves=(*ref.moves, move))
         sealed = seal(SealedMoves(moves=ref.moves, older=ref.older))
         digest = blake3(sealed).hexdigest()[:16]
         key = f"log/{dataset.id}/{quote(name, safe='')}/{ref.moves[0].seq:010d}-{digest}"
         batch = self._blobs.batch()
         batch.put(key, [sealed])
         batch.flush()
-        return Ref(name=name, kind=kind, moves=(move,), older=key, highest=highest)
+        return msgspec.structs.replace(ref, moves=(move,), older=key)
 
 
 def _next_version(

@@ -76,7 +76,8 @@ def commits_of(objects: Objects, refs: Refs, dataset: Dataset, candidates: Itera
     found = reached(objects, (ref.commit for ref in ever if ref.commit), wanted) if wanted else set()
     if wanted - found:
         named = {move.commit for ref in ever for move in refs.history(dataset, ref.name) if move.commit}
-        found |= reached(objects, named, wanted - found)
+        kept = (commit for commit in named if objects.has(bytes.fromhex(commit)))  # others were collected
+        found |= reached(objects, kept, wanted - found)
     return found
 
 

@@ -1,0 +1,297 @@
+"""One version of a dataset or model: its facts, its files, and what it is read with for training."""
+
+import builtins
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from kamld import ids
+from kamld.api.shown import Listing, html, plain, size
+from kamld.api.training import FileStream, tensorflow_dataset, torch_dataset
+from kamld.app import App
+from kamld.errors import NotFound
+from kamld.reading import File, Files, Reader, Table, files_of, table_of
+from kamld.reading.files import KINDS, file_of
+from kamld.reading.folders import Folders
+from kamld.records.names import Reference, parse_revision
+from kamld.store import Change as StoreChange
+from kamld.store import Tree
+from kamld.store.refs.revisions import Resolved
+from kamld.store.trees import FOLDER, diff
+from kamld.workspace import check_out
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One path that differs. `change` is added, removed or changed; sizes and ids are None where
+    there is no file, an id also where the file did not have to be read."""
+
+    path: str
+    change: str
+    old_size: int | None
+    new_size: int | None
+    old_id: str | None
+    new_id: str | None
+
+    def _shown(self) -> dict[str, str]:
+        sizes = [size(s) for s in (self.old_size, self.new_size) if s is not None]
+        return {"change": self.change, "path": plain(self.path), "size": " → ".join(sizes)}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A file, or a folder (which has no size), directly in the folder that was listed."""
+
+    path: str
+    kind: str  # file, executable, link, folder
+    size: int | None
+
+    def _shown(self) -> dict[str, str]:
+        mark = "/" if self.kind == "folder" else ""
+        return {"size": "" if self.size is None else size(self.size), "path": plain(self.path) + mark}
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """`bound`: it is a folder to work in and commit from; else an export."""
+
+    folder: Path
+    bound: bool
+    files: int
+    bytes: int
+
+
+class Version:
+    """An immutable version. Two handles are equal where they mean the same commit of the same hub."""
+
+    def __init__(self, app: App, resolved: Resolved) -> None:
+        self._app = app
+        self._resolved = resolved
+        self._repository = app.repository
+
+    # What it is
+
+    @property
+    def id(self) -> str:
+        return self._resolved.commit_id
+
+    @property
+    def name(self) -> str:
+        """Of its dataset, with the project."""
+        return f"{self._resolved.dataset.project}/{self._resolved.dataset.name}"
+
+    @property
+    def kind(self) -> str:
+        """dataset or model."""
+        return self._resolved.dataset.kind
+
+    @property
+    def number(self) -> int | None:
+        """The N of a model's vN."""
+        return self._repository.refs.version_of(self._resolved.dataset, self.id)
+
+    @property
+    def time(self) -> str:
+        """When it was committed: RFC 3339, UTC."""
+        return self._resolved.commit.time
+
+    @property
+    def author(self) -> str:
+        return self._resolved.commit.author
+
+    @property
+    def message(self) -> str:
+        return self._resolved.commit.message
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        return dict(self._resolved.commit.metadata)
+
+    @property
+    def run(self) -> str | None:
+        """Id of the run that made it."""
+        return self._resolved.commit.run
+
+    @property
+    def parents(self) -> "Listing[Version]":
+        return Listing(self._other(parent) for parent in self._resolved.commit.parents)
+
+    @property
+    def names(self) -> list[str]:
+        """Branches, tags and aliases that name it now."""
+        refs = self._repository.live_refs(self._resolved.dataset)
+        return [ref.name for ref in refs if ref.commit == self.id]
+
+    @property
+    def count(self) -> int:
+        """Files and empty folders in it."""
+        return self._tree.count
+
+    @property
+    def bytes(self) -> int:
+        return self._tree.size
+
+    @property
+    def url(self) -> str:
+        """Its address for pandas, Polars, PyArrow, DuckDB and whatever else knows fsspec."""
+        return f"kamld://{self.name}@{self.id}"
+
+    # Its files
+
+    def files(self, pattern: str | None = None) -> Files:
+        """All files, or those of a pattern such as `roses/*.png`, `**/*.csv`, or of a folder."""
+        return files_of(self._repository.objects, self._tree, pattern)
+
+    def ls(self, path: str = "") -> Listing[Listed]:
+        """What is directly in a folder. Raises NotFound (unknown_path)."""
+        where = os.fsencode(path.strip("/"))
+        found = self._folders.find(where)
+        if found is None:
+            raise self._no_path(path)
+        rows = list(self._folders.children(where)) if found.kind == FOLDER else [found]
+        return Listing(
+            Listed(os.fsdecode(r.path), KINDS[r.kind], None if r.kind == FOLDER else r.size) for r in rows
+        )
+
+    def file(self, path: str) -> File:
+        """Raises NotFound (unknown_path)."""
+        found = self._folders.find(os.fsencode(path))
+        if found is None or found.kind == FOLDER:
+            raise self._no_path(path)
+        return file_of(self._repository.objects, found)
+
+    def read(self, path: str) -> builtins.bytes:
+        """The content of one file. Raises NotFound (unknown_path), SystemFault."""
+        return self.file(path).read()
+
+    def open(self, path: str) -> BinaryIO:
+        """One file, to read from and seek in. Raises NotFound (unknown_path), SystemFault."""
+        return self.file(path).open()
+
+    def checkout(self, folder: str | os.PathLike[str] | None = None, path: str = "") -> Checkout:
+        """Its files, or those below `path`, in a new folder (default: the name here).
+
+        A branch that was asked for by its name makes a folder to work in. Raises NotFound
+        (unknown_path), Conflict (target_exists), SystemFault.
+        """
+        entries = self._tree.under(os.fsencode(path.strip("/")))
+        if path and not len(entries):
+            raise self._no_path(path)
+        target = Path(self._app.folder, folder or self._resolved.dataset.name)
+        bound = check_out(self._repository, self._resolved, entries, target, threads=self._app.threads)
+        return Checkout(target, bound, len(entries), int(entries.sizes.sum()))
+
+    def diff(self, other: "Version | str | None" = None) -> Listing[Change]:
+        """What changed from `other` (default: the first parent) to this version."""
+        if other is None:
+            parents = self._resolved.commit.parents
+            before = self._repository.tree(self._repository.commit(parents[0])) if parents else None
+        else:
+            before = (self._at(other) if isinstance(other, str) else other)._tree
+        return Listing(map(change_of, diff(before, self._tree)))
+
+    # Reading it
+
+    def table(self, path: str | None = None, columns: Sequence[str] | None = None) -> Table:
+        """A CSV, TSV, JSON Lines, Parquet or Arrow file, or several of one format by a pattern.
+
+        Raises NotFound (no_table), Invalid (which_table)."""
+        return table_of(self.files(path), path, columns)
+
+    def iter(
+        self, pattern: str | None = None, *, shuffle: int | None = None, shard: tuple[int, int] = (0, 1),
+        resume: Mapping[str, Any] | None = None, epoch: int = 0, epochs: int | None = 1,
+    ) -> Reader:  # fmt: skip
+        """Every file's path and content, read ahead from the hub in bounded memory.
+
+        `shuffle` is a seed; each epoch has an order of its own. `shard=(i, n)` is the i-th of n equal
+        parts. `resume` goes on where `state()` of an earlier reader was. `epochs=None` never ends.
+
+        Raises Invalid (bad_shard, bad_state, other_examples, other_order).
+        """
+        return Reader(
+            self.files(pattern), shuffle=shuffle, shard=shard, resume=resume, epoch=epoch, epochs=epochs
+        )
+
+    def torch(
+        self, pattern: str | None = None, *, shuffle: int | None = None,
+        shard: tuple[int, int] | None = None, transform: Callable[[str, builtins.bytes], Any] | None = None,
+    ) -> "torch.utils.data.IterableDataset[Any]":  # fmt: skip
+        """A torch IterableDataset of (path, content), or of what `transform` makes of each.
+
+        Workers of a DataLoader share it out among themselves, and so do the processes of
+        torch.distributed unless `shard` says otherwise. Give `set_epoch(n)` before each epoch.
+        Raises Invalid (not_installed).
+        """
+        return torch_dataset(self._stream(pattern, shuffle), shard, transform)
+
+    def tf(
+        self, pattern: str | None = None, *, shuffle: int | None = None, shard: tuple[int, int] = (0, 1),
+    ) -> "tf.data.Dataset":  # fmt: skip
+        """A tf.data.Dataset of (path, content), both tf.string. Raises Invalid (not_installed)."""
+        return tensorflow_dataset(self._stream(pattern, shuffle), shard)
+
+    # How it shows itself
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Version) and (self.id, self.name) == (other.id, other.name)
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.name))
+
+    def _shown(self) -> dict[str, str]:
+        subject = self.message.splitlines()[0] if self.message else ""
+        return {
+            "version": ids.short(self.id), "names": ", ".join(self.names), "time": self.time[:19] + "Z",
+            "author": plain(self.author), "message": plain(subject),
+        }  # fmt: skip
+
+    def __repr__(self) -> str:
+        subject = plain(self.message.splitlines()[0]) if self.message else ""
+        return f"<{self.name}@{ids.short(self.id)}: {subject} ({self.count:,} files, {size(self.bytes)})>"
+
+    def _repr_html_(self) -> str:
+        facts = {"name": self.name} | self._shown()
+        return html(facts | {"files": f"{self.count:,}", "size": size(self.bytes)})
+
+    # Ways
+
+    @cached_property
+    def _tree(self) -> Tree:
+        return self._repository.tree(self._resolved.commit)
+
+    @cached_property
+    def _folders(self) -> Folders:
+        return Folders(self._repository.objects, self._tree)
+
+    def _stream(self, pattern: str | None, shuffle: int | None) -> FileStream:
+        return FileStream(self._app.settings.hub, self._resolved.commit.tree, pattern, shuffle)
+
+    def _at(self, revision: str) -> "Version":
+        reference = Reference(self._app.name(self.name), parse_revision(revision))
+        return Version(self._app, self._repository.resolve(reference))
+
+    def _other(self, commit_id: str) -> "Version":
+        resolved = Resolved(self._resolved.dataset, commit_id, self._repository.commit(commit_id), None)
+        return Version(self._app, resolved)
+
+    def _no_path(self, path: str) -> NotFound:
+        return NotFound(
+            "unknown_path", f'There is no "{path}" in {self.name}@{ids.short(self.id)}.',
+            "Its .files() and .ls() show what there is.",
+        )  # fmt: skip
+
+
+def change_of(change: StoreChange) -> Change:
+    old, new = change.old, change.new
+    return Change(
+        os.fsdecode(change.path), change.sort, old.size if old else None, new.size if new else None,
+        old.id.hex() if old and any(old.id) else None, new.id.hex() if new and any(new.id) else None,
+    )  # fmt: skip

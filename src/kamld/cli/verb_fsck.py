@@ -1,0 +1,138 @@
+"""`kamld fsck`: whether everything in the hub is what was put there."""
+
+import time
+from collections import defaultdict
+from typing import Any
+
+import click
+
+from kamld.cli import render
+from kamld.cli.context import Door, json_option, pass_door
+from kamld.store.fsck import Affected, Report, check
+
+_FINDINGS_SHOWN = 20
+_PATHS_SHOWN = 5
+
+
+@click.command("fsck")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--quick", is_flag=True, help="Look that everything is there; do not read files' content.")
+@json_option
+@pass_door
+def command(door: Door, names: tuple[str, ...], quick: bool, as_json: bool) -> int:
+    """Verify everything in the hub, byte by byte.
+
+    Each object is read and its hash compared; so are the index, all records, and that every version,
+    run and deployment has what it needs. With names, only what these datasets and models need. Nothing
+    is changed. Others may go on working. Exits 0 if all is sound, 3 if not.
+
+    \b
+    Examples:
+      kamld fsck
+      kamld fsck flowers --quick
+    """
+    app = door.app
+    only = frozenset(app.dataset(name).id for name in names) or None
+    start = time.monotonic()
+    with render.progress("Verifying") as advance:
+        report = check(app.repository.blobs, threads=app.threads, progress=advance, only=only, quick=quick)
+    if as_json:
+        render.json_value(_value(report))
+    else:
+        _show(report, time.monotonic() - start, quick=quick, some=bool(names))
+    return 0 if report.sound else 3
+
+
+def _show(report: Report, seconds: float, *, quick: bool, some: bool) -> None:
+    looked = "Looked at" if quick else "Verified what they need of" if some else "Verified"
+    render.say(
+        f"{looked} {_count(report.objects, 'object')} in {_count(report.packs, 'pack')}"
+        f" ({render.size(report.bytes)}), {_count(report.versions, 'version')},"
+        f" in {render.duration(seconds)}."
+    )
+    if report.left:
+        render.say(f"{render.files(report.left)} left elsewhere: not in the hub, and not looked at.")
+    for note in report.notes:
+        render.note(note)
+    if report.sound:
+        render.say("All is there, by sizes and records." if quick else "Everything is sound.")
+        return
+    _show_findings(report)
+    _show_affected(report)
+    render.say()
+    versions = f"{report.versions - report.versions_affected:,} of {_count(report.versions, 'version')}"
+    render.say(f"The rest is sound; {versions} can be had whole.")
+    render.say(_next(report))
+
+
+def _show_findings(report: Report) -> None:
+    shown = {one.dataset for one in report.affected}  # which tells more
+    findings = [one for one in report.findings if not (one.code == "lost_files" and one.key in shown)]
+    render.say()
+    render.say(f"{_count(len(findings), 'thing')} damaged or lost in the hub:")
+    for one in findings[:_FINDINGS_SHOWN]:
+        render.say(f"  {one.key}")
+        render.say(f"    {one.what}")
+    if len(findings) > _FINDINGS_SHOWN:
+        render.say(f"  … and {len(findings) - _FINDINGS_SHOWN:,} more; --json shows all.")
+
+
+def _show_affected(report: Report) -> None:
+    by_dataset: dict[str, list[Affected]] = defaultdict(list)
+    for one in report.affected:
+        by_dataset[one.dataset].append(one)
+    for dataset, versions in by_dataset.items():
+        render.say()
+        render.say(f"{dataset} cannot be had whole:")
+        width = max(len(one.version) for one in versions)
+        for one in versions:
+            render.say(f"  {one.version:{width}}  {_what(one)}")
+            for path in one.paths[:_PATHS_SHOWN]:
+                render.say(f"    {render.path(path)}")
+            if one.files and one.paths and one.files > _PATHS_SHOWN:
+                render.say(f"    … and {one.files - len(one.paths[:_PATHS_SHOWN]):,} more")
+    more = report.versions_affected - len(report.affected)
+    if more:
+        render.say(f"and {_count(more, 'more version')} of the same.")
+
+
+def _what(one: Affected) -> str:
+    if one.files is None:
+        return "all of it is lost"
+    return f"{one.files:,} of {render.files(one.total or 0)} {'is' if one.files == 1 else 'are'} lost"
+
+
+def _next(report: Report) -> str:
+    if report.mend:
+        return "No content is lost. This makes the index anew: kamld rebuild"
+    return "Restore what is named above from a copy of the hub, then: kamld rebuild, kamld fsck"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def _value(report: Report) -> dict[str, Any]:
+    return {
+        "sound": report.sound,
+        "findings": report.findings,
+        "affected": [
+            {
+                "dataset": one.dataset,
+                "version": one.version,
+                "commit": one.commit,
+                "files": one.files,
+                "total": one.total,
+                "paths": [render.path(path) for path in one.paths],
+            }
+            for one in report.affected
+        ],
+        "versions_affected": report.versions_affected,
+        "notes": report.notes,
+        "objects": report.objects,
+        "packs": report.packs,
+        "bytes": report.bytes,
+        "versions": report.versions,
+        "left": report.left,
+        "rebuild_is_enough": report.mend,
+    }

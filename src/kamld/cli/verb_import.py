@@ -1,0 +1,131 @@
+"""`kamld import`: files from elsewhere become a version, which says where they came from."""
+
+import click
+
+from kamld.cli import render, views
+from kamld.cli.context import Door, json_option, pass_door
+from kamld.errors import UsageError
+from kamld.exchange import Imported, fetch_left, import_from, recognise
+from kamld.exchange.recognise import KINDS
+from kamld.records.names import LENGTH_MAX, parse_name
+
+
+@click.command("import")
+@click.argument("source", metavar="SOURCE")
+@click.argument("name", required=False)
+@click.option("-m", "--message", default="", help="What it is, in your words.")
+@click.option("--model", is_flag=True, help="Make a model of it, not a dataset, on first use.")
+@click.option("-b", "--branch", default="", help="Put it on this branch. Default: main.")
+@click.option("--as", "as_kind", type=click.Choice(KINDS), default=None, help="Take SOURCE for this.")
+@click.option("--reference", is_flag=True, help="Leave the files where they are; keep place and checksums.")
+@click.option("--sha256", default="", metavar="HEX", help="What SOURCE, one file, must have.")
+@click.option("--fetch", is_flag=True, help="SOURCE is a NAME here: copy what was left elsewhere.")
+@json_option
+@pass_door
+def command(
+    door: Door, source: str, name: str | None, message: str, model: bool, branch: str, as_kind: str | None,
+    reference: bool, sha256: str, fetch: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Bring files from elsewhere into the hub; no folder is made.
+
+    SOURCE is a folder, an archive (tar, tar.gz, tar.bz2, tar.xz, tar.zst, zip), any single file, an
+    address (https://…) of one of these, or a bucket (s3://…, gs://…, az://…). MLflow models and
+    Hugging Face datasets are recognised. The same SOURCE again: only what changed is read.
+
+    \b
+    Examples:
+      kamld import flowers.tar.gz
+      kamld import s3://shop/photos photos -m "as delivered"
+      kamld import https://example.org/iris.csv --sha256 6f608b71…
+      kamld import /mnt/scans --reference         the files stay where they are
+      kamld import --fetch scans                  now copy them after all
+    """
+    app = door.app
+    if fetch:
+        _fetch(door, source, as_json=as_json)
+        return
+    repository = app.new_repository
+    reach = repository.objects.foreign
+    aside = app.local / "imports"
+    found = recognise(source, reach, app.folder, as_kind=as_kind or "", sha256=sha256, aside=aside)
+    wanted = parse_name(name or _word(found.name), app.project)
+    with render.progress("Reading") as advance:
+        result = import_from(
+            repository, found, wanted, local=aside, author=app.author, message=message, model=model,
+            branch=branch, reference=reference, progress=advance,
+        )  # fmt: skip
+    if as_json:
+        render.json_value(_json(result))
+    else:
+        _show(result)
+
+
+def _word(text: str) -> str:
+    """A name that a dataset may have, as near as can be to that of the source."""
+    word = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in text)
+    while ".." in word:
+        word = word.replace("..", ".")
+    word = word.lstrip("-.")[:LENGTH_MAX]
+    if not word:
+        raise UsageError("usage", "What is it to be called?", "Give it a name: kamld import SOURCE NAME")
+    return word
+
+
+def _fetch(door: Door, name: str, *, as_json: bool) -> None:
+    app = door.app
+    resolved = app.resolve(name)
+    with render.progress("Fetching") as advance:
+        count, size = fetch_left(app.repository, app.repository.tree(resolved.commit).entries(), advance)
+    if as_json:
+        render.json_value({"id": resolved.commit_id, "files": count, "bytes": size})
+    elif count:
+        render.say(f"Fetched {render.files(count)}, {render.size(size)}; the hub has all of {name} now.")
+    else:
+        render.say(f"The hub has all of {name} already.")
+
+
+def _show(result: Imported) -> None:
+    dataset, source = result.dataset, result.source
+    if result.committed is None:
+        same = render.commit_id(result.base or "")
+        render.say(f"Nothing has changed in {source.source} since {same}; no new version.")
+        return
+    if result.created:
+        render.say(
+            f"Created {dataset.kind} {dataset.project}/{dataset.name} ({source.kind}: {source.source})."
+        )
+    made = result.committed
+    counted = (
+        f"{render.files(result.files)}, {render.size(result.bytes)}"
+        if result.base is None
+        else f"{views.change_counts(result.changes)} files"
+    )
+    first_line = made.commit.message.splitlines()[0]
+    render.say(
+        f"{render.commit_id(made.commit_id)}  {first_line}   {counted},"
+        f" {render.size(result.bytes_read)} read, {render.size(result.bytes_added)} new"
+    )
+    if made.landed.how == "merged":
+        render.say(
+            f"{made.landed.branch} had moved on; it is merged in {render.commit_id(made.landed.head)}."
+        )
+    elif made.landed.how == "kept":
+        render.say(
+            f"{dataset.name} was changed here too; this import is kept as branch {made.landed.branch}."
+        )
+    elif result.created:
+        render.say(f"Next: kamld checkout {dataset.name}, kamld log {dataset.name}")
+
+
+def _json(result: Imported) -> dict[str, object]:
+    common = {
+        "project": result.dataset.project, "name": result.dataset.name, "kind": result.dataset.kind,
+        "source": result.source.source, "source_kind": result.source.kind, "created": result.created,
+        "files": result.files, "bytes": result.bytes, "bytes_read": result.bytes_read,
+        "bytes_added": result.bytes_added,
+    }  # fmt: skip
+    if result.committed is None:
+        return {"id": result.base, "changed": False, **common}
+    made = result.committed
+    landed = {"branch": made.landed.branch, "landed": made.landed.how}
+    return {**views.commit_json(made.commit_id, made.commit), "changed": True, **landed, **common}

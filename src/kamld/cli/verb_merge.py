@@ -1,0 +1,87 @@
+"""`kamld merge`: what others did on another branch comes into this one."""
+
+import click
+
+from kamld.app import App
+from kamld.changes.joining import Side
+from kamld.changes.merging import Request, find_pending, merge, resume
+from kamld.cli import render
+from kamld.cli.context import Door, json_option, pass_door
+from kamld.cli.merge_views import show_outcome
+from kamld.errors import UsageError
+from kamld.records.history import Dataset
+from kamld.records.names import MAIN, Reference, parse_revision
+
+
+@click.command("merge")
+@click.argument("name", metavar="NAME")
+@click.argument("source", metavar="[FROM]", required=False)
+@click.option("--into", "branch", default=MAIN, show_default=True, help="The branch that it comes into.")
+@click.option("--key", multiple=True, metavar="COLUMN", help="Column that tells a table's rows apart.")
+@click.option("--ours", is_flag=True, help="Where both changed a file, keep that of the branch.")
+@click.option("--theirs", is_flag=True, help="Where both changed a file, take that of FROM.")
+@click.option("--abort", is_flag=True, help="Give up the merge that waits.")
+@click.option("--dry-run", is_flag=True, help="Only say what would happen.")
+@click.option("-m", "--message", default="", help="Why, in your words.")
+@json_option
+@pass_door
+def command(
+    door: Door, name: str, source: str | None, branch: str, key: tuple[str, ...], ours: bool, theirs: bool,
+    abort: bool, dry_run: bool, message: str, as_json: bool,
+) -> int:  # fmt: skip
+    """Merge FROM, a branch or any version of NAME, into a branch.
+
+    Files go together by their paths, and tables (CSV, TSV, JSON lines) that both changed row by row.
+    Without conflicts the merge lands. With some, nothing changes: it waits in the hub, for as long as it
+    takes and for anybody, until each is decided (kamld resolve). Without FROM: show what waits.
+
+    \b
+    Examples:
+      kamld merge digits clean                 the branch clean into main
+      kamld merge digits clean --dry-run
+      kamld merge digits main --into clean     the newest of main into clean
+      kamld merge digits                       what is still to be decided
+      kamld merge digits --theirs              decide all that is left, and land
+      kamld merge digits --abort
+    """
+    if ours + theirs + abort > 1:
+        raise UsageError("usage", "--ours, --theirs and --abort exclude each other.", "kamld merge --help")
+    prefer: Side | None = "ours" if ours else "theirs" if theirs else None
+    app = door.app
+    dataset = app.dataset(name)
+    if abort:
+        return _abort(app, dataset, branch, source, as_json)
+    if source is None:
+        request = resume(find_pending(app.repository, dataset, branch), prefer)
+        dry_run = dry_run or prefer is None
+    else:
+        request = _request(app, dataset, source, branch, key, prefer)
+    outcome = merge(app.repository, dataset, request, author=app.author, message=message, dry_run=dry_run)
+    return show_outcome(dataset, outcome, as_json=as_json)
+
+
+def _request(
+    app: App, dataset: Dataset, source: str, branch: str, key: tuple[str, ...], prefer: Side | None
+) -> Request:
+    word = source.removeprefix(dataset.name).removeprefix("@") if "@" in source else source
+    reference = Reference(app.name(f"{dataset.project}/{dataset.name}"), parse_revision(word))
+    theirs = app.repository.resolve(reference).commit_id
+    pending = app.repository.merges.find(dataset, branch)
+    same = pending if pending and pending.theirs == theirs else None
+    return Request(
+        branch, word, theirs, key or (same.key if same else ()), prefer, same.resolutions if same else ()
+    )  # fmt: skip
+
+
+def _abort(app: App, dataset: Dataset, branch: str, source: str | None, as_json: bool) -> int:
+    if source is not None:
+        raise UsageError("usage", "--abort needs no FROM.", f"kamld merge {dataset.name} --abort")
+    pending = find_pending(app.repository, dataset, branch)
+    app.repository.merges.drop(dataset, pending)
+    if as_json:
+        render.json_value({"result": "aborted", "branch": branch, "source": pending.source})
+    else:
+        decided = len(pending.resolutions)
+        lost = f" {decided} decision{'s' if decided > 1 else ''} went with it." if decided else ""
+        render.say(f"Gave up merging {pending.source} into {branch}; both are as they were.{lost}")
+    return 0

@@ -1,0 +1,54 @@
+"""`kamld resolve`: decide about one conflict of a merge that waits."""
+
+import os
+from pathlib import Path
+
+import click
+
+from kamld.changes.merging import resolve
+from kamld.cli.context import Door, json_option, pass_door
+from kamld.cli.merge_views import show_outcome
+from kamld.errors import NotFound, UsageError
+from kamld.records.names import MAIN
+
+
+@click.command("resolve")
+@click.argument("name", metavar="NAME")
+@click.argument("path", metavar="PATH")
+@click.option("--into", "branch", default=MAIN, show_default=True, help="The branch that is merged into.")
+@click.option("--ours", is_flag=True, help="Keep what the branch has there.")
+@click.option("--theirs", is_flag=True, help="Take what comes in.")
+@click.option("--file", metavar="FILE", type=click.Path(path_type=Path), help="Take this file instead.")
+@json_option
+@pass_door
+def command(
+    door: Door, name: str, path: str, branch: str, ours: bool, theirs: bool, file: Path | None, as_json: bool
+) -> int:
+    """Decide a conflict of the merge that waits. The last decision lands the merge.
+
+    A decision may be made anew until then. One counts for as long as both sides still have at PATH
+    what they had.
+
+    \b
+    Examples:
+      kamld merge digits                              what there is to decide
+      kamld resolve digits labels.csv --theirs
+      kamld resolve digits labels.csv --file by-hand.csv
+    """
+    if ours + theirs + (file is not None) != 1:
+        raise UsageError("usage", "How? One of --ours, --theirs and --file FILE.", "kamld resolve --help")
+    app = door.app
+    decision = "ours" if ours else "theirs" if theirs else str(_found(app.folder, file))
+    dataset = app.dataset(name)
+    outcome = resolve(
+        app.repository, dataset, branch, os.fsencode(path.strip("/")), decision, author=app.author
+    )
+    return show_outcome(dataset, outcome, as_json=as_json)
+
+
+def _found(folder: Path, given: Path | None) -> Path:
+    """In full, so that it is never one of the two words."""
+    place = Path(folder, given or "")
+    if not place.is_file():
+        raise NotFound("no_such_file", f"There is no file {given}.", "Name a file that is there.")
+    return place.absolute()

@@ -1,0 +1,67 @@
+"""`kamld restore`: files of a folder as they are in a version."""
+
+import os
+from pathlib import Path
+
+import click
+
+from kamld.cli import render, views
+from kamld.cli.context import Door, existing_folder, json_option, pass_door
+from kamld.errors import Invalid, UsageError
+from kamld.records.names import Name, Reference, parse_revision
+from kamld.workspace import find_binding, read_binding
+from kamld.workspace.settle import bound_dataset
+from kamld.workspace.switch import restore
+
+
+@click.command("restore")
+@click.argument("words", metavar="[FOLDER] PATH...", nargs=-1, required=True)
+@click.option("--from", "revision", metavar="REVISION", help="Take them from there, not the last commit.")
+@json_option
+@pass_door
+def command(door: Door, words: tuple[str, ...], revision: str | None, as_json: bool) -> None:
+    """Have files or folders back as they are in the version that FOLDER comes from.
+
+    What was changed or removed there since is replaced; new files stay. "." is all of the folder.
+
+    \b
+    Examples:
+      kamld restore digits labels.csv              as last committed
+      kamld restore digits 3 --from main~2         a whole folder, from two versions back
+      kamld restore labels.csv                     in the folder you are in
+    """
+    app = door.app
+    if "" in words:
+        raise UsageError("usage", "One of the names is empty.", "kamld restore --help")
+    start, paths = app.folder, words
+    if read_binding(app.folder / words[0]) is not None and Path(app.folder, words[0]).resolve() != app.folder:
+        start, paths = existing_folder(app.folder, Path(words[0])), words[1:]
+        if not paths:
+            raise UsageError("usage", f"Which files of {words[0]}?", f"All of it: kamld restore {words[0]} .")
+    top, binding = find_binding(start.resolve(), app.of_binding)
+    repository = app.of_binding(top, binding)
+    wanted = [_inside(top, start.resolve(), path) for path in paths]
+    commit_id = binding.commit
+    if revision is not None:
+        dataset = bound_dataset(repository, top, binding)
+        name = Name(dataset.project, dataset.name)
+        commit_id = repository.resolve(Reference(name, parse_revision(revision))).commit_id
+    with render.progress("Writing") as advance:
+        changes = restore(repository, top, wanted, commit_id, progress=advance)
+    if as_json:
+        rows = [views.change_json(change) for change in changes]
+        render.json_value({"folder": str(top), "commit": commit_id, "changes": rows})
+        return
+    if not changes:
+        render.say(f"Nothing differs from {render.commit_id(commit_id)} there.")
+        return
+    views.show_changes(changes)
+    render.say(f"As in {render.commit_id(commit_id)} again: {render.files(len(changes))}.")
+
+
+def _inside(top: Path, start: Path, path: str) -> bytes:
+    """The path within the version; empty for all of it. Raises Invalid (outside)."""
+    full = os.path.normpath(start / path)
+    if full != str(top) and not full.startswith(f"{top}{os.sep}"):
+        raise Invalid("outside", f"{path} is not in {top}.", "Name files of one folder.")
+    return os.fsencode(full)[len(os.fsencode(top)) + 1 :]

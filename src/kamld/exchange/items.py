@@ -1,0 +1,71 @@
+"""What a source gives: files one after the other, with where they come from. It says nothing about how
+they are kept."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from kamld.errors import Invalid
+from kamld.store.trees import FILE, FOLDER
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One entry of the version to be. `stamp` is the same again only if the content is ("": unknown)."""
+
+    path: bytes
+    kind: int = FILE
+    size: int = 0
+    stamp: str = ""
+    file: str = ""  # on this machine; else `pieces` gives the content
+    pieces: Callable[[], Iterable[bytes]] = tuple
+    address: str = ""  # where it could be left, without secrets
+    etag: str = ""
+    modified: str = ""
+    same_as: bytes = b""  # a hard link: the path of an earlier item
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Somewhere files come from. `items` may be gone through once; those with the stamps it is given are
+    not read."""
+
+    kind: str
+    source: str  # as it is recorded: without secrets
+    name: str  # what a dataset of it would be called
+    items: Callable[[], Iterator[Item]]
+    model: bool = False
+    metadata: dict[str, Any] = field(default_factory=dict)
+    revision: Callable[[], str] = str  # asked at the end
+    checksum: Callable[[], str] = str
+    done: Callable[[], None] = lambda: None  # all is kept: what was put aside may go
+
+
+def checked(source: str, items: Iterable[Item]) -> Iterator[Item]:
+    """Raises Invalid (unsafe_path) for what must not be in any version, by name."""
+    seen: set[bytes] = set()
+    folders: set[bytes] = set()
+    for item in items:
+        path = item.path
+        parts = path.split(b"/")
+        if not path or any(part in (b"", b".", b"..", b".kamld") or b"\0" in part for part in parts):
+            raise refused(source, path, "would leave the folder, or change what kamld keeps in it")
+        if path in seen:
+            raise refused(source, path, "is there twice")
+        above = {b"/".join(parts[:n]) for n in range(1, len(parts))}
+        if (path in folders and item.kind != FOLDER) or above & seen:
+            raise refused(source, path, "is a file and a folder at once")
+        if item.kind == FOLDER:
+            folders.add(path)
+        else:
+            seen.add(path)
+        folders |= above
+        yield item
+
+
+def refused(source: str, path: bytes, why: str) -> Invalid:
+    shown = path.decode("utf-8", "backslashreplace")
+    return Invalid(
+        "unsafe_path", f'"{shown}" in {source} {why}. Nothing was imported.',
+        "Do not trust who made it; or unpack it yourself and import the folder.",
+    )  # fmt: skip

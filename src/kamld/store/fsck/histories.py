@@ -1,0 +1,98 @@
+"""The versions that names and records lead to: which there are, what they are called, which cannot be
+read. A commit that only old moves name may have been collected, which is no damage.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from kamld.errors import SystemFault
+from kamld.records.encoding import decode
+from kamld.records.history import Commit, Dataset, Ref
+from kamld.records.names import MAIN
+from kamld.store.fsck.records import Records
+
+Read = Callable[[bytes], bytes | None]  # an object's bytes; None: they are not to be had
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    tree: str
+    parents: tuple[str, ...]
+    needed: bool  # something that lives leads to it, not only old moves
+    run: str | None
+
+
+@dataclass(slots=True)
+class Histories:
+    records: Records
+    versions: dict[str, Version] = field(default_factory=dict)
+    lost: dict[str, bool] = field(default_factory=dict)  # commits not to be had; whether needed
+
+    def words(self) -> dict[str, tuple[Dataset, str]]:
+        """What each version is called: `photos@main~2`, or by its id where no branch leads to it."""
+        found: dict[str, tuple[Dataset, str]] = {}
+        for dataset in self.records.datasets:
+            refs = sorted(self.records.refs.get(dataset.id, ()), key=lambda r: (r.name != MAIN, r.name))
+            for ref in refs:
+                self._name_line(found, dataset, ref)
+            moves = self.records.moves.get(dataset.id, ())
+            for identifier in self._before({move.commit for move in moves if move.commit}):
+                found.setdefault(identifier, (dataset, identifier[:12]))
+        return found
+
+    def _before(self, starts: Iterable[str]) -> Iterator[str]:
+        waiting, seen = list(starts), set[str]()
+        while waiting:
+            identifier = waiting.pop()
+            if identifier not in seen:
+                seen.add(identifier)
+                yield identifier
+                version = self.versions.get(identifier)
+                waiting.extend(version.parents if version else ())
+
+    def _name_line(self, found: dict[str, tuple[Dataset, str]], dataset: Dataset, ref: Ref) -> None:
+        at, steps = ref.commit, 0
+        while at:
+            found.setdefault(at, (dataset, ref.name + (f"~{steps}" if steps else "")))
+            version = self.versions.get(at)
+            at, steps = (version.parents[0] if version and version.parents else None), steps + 1
+
+
+def read_histories(records: Records, read: Read) -> Histories:
+    """Raises SystemFault only where the machine refuses."""
+    found = Histories(records)
+    needed = {ref.commit for refs in records.refs.values() for ref in refs if ref.commit}
+    for run in records.runs.values():
+        needed |= {put.commit for put in run.inputs} | {made.commit for made in run.outputs}
+    needed |= {served.commit for event in records.events.values() for served in event.versions}
+    needed |= {commit for merge in records.merges for commit in (merge.ours, merge.theirs)}
+    _walk(found, read, needed, needed=True)
+    old = {move.commit for moves in records.moves.values() for move in moves if move.commit}
+    _walk(found, read, old, needed=False)
+    return found
+
+
+def _walk(found: Histories, read: Read, starts: set[str], *, needed: bool) -> None:
+    waiting = sorted(starts)
+    while waiting:
+        identifier = waiting.pop()
+        if identifier in found.versions or identifier in found.lost:
+            continue
+        commit = _commit(read, identifier)
+        if commit is None:
+            found.lost[identifier] = needed
+            continue
+        found.versions[identifier] = Version(commit.tree, commit.parents, needed, commit.run)
+        waiting.extend(commit.parents)
+
+
+def _commit(read: Read, identifier: str) -> Commit | None:
+    try:
+        data = read(bytes.fromhex(identifier))
+        return decode(data, Commit, identifier) if data is not None else None
+    except ValueError:
+        return None
+    except SystemFault as fault:
+        if fault.code != "damaged_record":
+            raise
+        return None

@@ -1,0 +1,199 @@
+"""All records that are kept under keys of their own: read, their hashes checked, and held against each
+other, for each of them is named by another. What a commit or a tree says is none of this module's.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from kamld.blobs import Blobs, Missing
+from kamld.errors import SystemFault
+from kamld.records.deployment import DeploymentEvent
+from kamld.records.hints import Last
+from kamld.records.history import Dataset, Move, Named, Ref, Removed, SealedMoves
+from kamld.records.merging import PendingMerge
+from kamld.records.names import MAIN
+from kamld.records.run import Run
+from kamld.store.envelope import unseal
+from kamld.store.fsck.report import Finding
+
+Record = TypeVar("Record", bound=msgspec.Struct)
+_NUMBERED = re.compile(r"(?:run-numbers|deployments)/(?P<of>.+)/(?P<number>[0-9]{8,})")
+
+
+@dataclass(slots=True)
+class Records:
+    datasets: list[Dataset] = field(default_factory=list)  # those that live first
+    refs: dict[str, list[Ref]] = field(default_factory=dict)  # of each dataset's id
+    moves: dict[str, list[Move]] = field(default_factory=dict)  # all that their refs ever made
+    runs: dict[str, Run] = field(default_factory=dict)
+    events: dict[str, DeploymentEvent] = field(default_factory=dict)
+    merges: list[PendingMerge] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_records(blobs: Blobs, only: frozenset[str] | None) -> Records:
+    """`only`: of the datasets with these ids; None: all there are, with runs and deployments."""
+    return _Reading(blobs, only).found
+
+
+class _Reading:
+    def __init__(self, blobs: Blobs, only: frozenset[str] | None) -> None:
+        self._blobs, self._only = blobs, only
+        self.found = Records()
+        self._read_names()
+        self._read_refs()
+        if only is None:
+            self._read_logs()
+            self._read_runs()
+            self._read_events()
+            self.found.merges = [merge for _, merge in self._all("merges/", PendingMerge)]
+
+    def _read_names(self) -> None:
+        live: dict[str, Dataset] = {}
+        gone: dict[str, Dataset] = {}
+        for _, named in self._all("names/", Named):
+            (gone if named.gone else live).setdefault(named.id, named.dataset)
+        removed = {one.dataset.id: one.dataset for _, one in self._all("removed/", Removed)}
+        self._named = live.keys() | removed.keys()
+        there = gone | removed | live
+        if self._only is not None:
+            there = {key: value for key, value in there.items() if key in self._only}
+        self.found.datasets = sorted(
+            there.values(), key=lambda one: (one.id not in live, one.project, one.name)
+        )
+
+    def _read_refs(self) -> None:
+        known = {one.id for one in self.found.datasets}
+        for key, ref in self._all("refs/", Ref):
+            dataset_id, _, word = key.removeprefix("refs/").partition("/")
+            if self._only is not None and dataset_id not in self._only:
+                continue
+            if quote(ref.name, safe="") != word:
+                self._tell("damaged_record", key, f'it is the record of another ref, "{ref.name}"')
+            self.found.refs.setdefault(dataset_id, []).append(ref)
+            self.found.moves.setdefault(dataset_id, []).extend(self._moves(ref))
+        for dataset_id in sorted(self.found.refs.keys() - self._named):
+            refs = ", ".join(sorted(ref.name for ref in self.found.refs[dataset_id])[:5])
+            self._tell(
+                "lost_name", f"refs/{dataset_id}/", f"a dataset or model has lost its name; it has {refs}"
+            )
+            if dataset_id not in known:
+                lost = Dataset(id=dataset_id, project="?", name=dataset_id[:12], kind="dataset", created="")
+                self.found.datasets.append(lost)
+
+        for one in self.found.datasets:
+            refs_there = self.found.refs.get(one.id, ())
+            if one.id in self._named and not any(ref.name == MAIN for ref in refs_there):
+                has = f"other refs and no {MAIN}" if refs_there else "no version"
+                self.found.notes.append(f"{one.project}/{one.name} has {has}: none yet, or it was lost.")
+
+    def _moves(self, ref: Ref) -> Iterator[Move]:
+        yield from reversed(ref.moves)
+        older, seen = ref.older, set[str]()
+        while older and older not in seen:
+            seen.add(older)
+            part = self._one(older, SealedMoves)
+            if part is None:
+                if not self._told(older):
+                    self._tell("lost_record", older, f"a part of the log of {ref.name} is not there")
+                return
+            yield from reversed(part.moves)
+            older = part.older
+
+    def _read_logs(self) -> None:
+        """A log without its ref: the ref was there."""
+        there = {(key, quote(ref.name, safe="")) for key, refs in self.found.refs.items() for ref in refs}
+        logs = {tuple(n.key.split("/")[1:3]) for n in self._blobs.list("log/")} - there
+        for dataset_id, word in sorted(logs):
+            key = f"refs/{dataset_id}/{word}"
+            if not self._told(key):
+                self._tell("lost_record", key, f'the ref "{unquote(word)}" is not there, but its log is')
+
+    def _read_runs(self) -> None:
+        self.found.runs = {run.id: run for _, run in self._all("runs/", Run)}
+        numbers = self._numbers("run-numbers/")
+        for run in self.found.runs.values():
+            if numbers.get(run.project, {}).get(run.number) != run.id:
+                what = f"number {run.number} of {run.project} does not lead to its run, {run.id[:12]}"
+                self._tell("lost_record", f"run-numbers/{run.project}/{run.number:08d}", what)
+        for project, given in sorted(numbers.items()):
+            hint = self._hint(f"run-numbers/{project}/last.json", given)
+            self._tell_gaps("run-numbers", project, given, hint)
+            open_ = [number for number, run_id in given.items() if run_id not in self.found.runs]
+            if open_:
+                shown = ", ".join(map(str, sorted(open_)[:5])) + (", …" if len(open_) > 5 else "")
+                self.found.notes.append(
+                    f"{project} has no record of the runs {shown}: they go on, or never ended."
+                )
+
+    def _read_events(self) -> None:
+        events = dict(self._all("events/", DeploymentEvent))
+        self.found.events = {
+            key.removeprefix("events/").removesuffix(".json"): e for key, e in events.items()
+        }
+        listed = {
+            n.key.removeprefix("endpoints/").removesuffix(".json") for n in self._blobs.list("endpoints/")
+        }
+        numbers = self._numbers("deployments/")
+        for endpoint in sorted(numbers.keys() | listed):
+            given = numbers.get(endpoint, {})
+            key = f"endpoints/{endpoint}.json"
+            if endpoint not in listed:
+                self._tell("lost_record", key, f"the endpoint {endpoint} is not listed any more")
+            self._tell_gaps("deployments", endpoint, given, self._hint(key, given))
+            for number, event_key in given.items():
+                event = self.found.events.get(event_key)
+                is_it = event and (f"{event.project}/{event.endpoint}", event.seq) == (endpoint, number)
+                if not is_it and not self._told(f"events/{event_key}.json"):
+                    what = f"event {number} of the endpoint {endpoint} is not there"
+                    self._tell("lost_record", f"deployments/{endpoint}/{number:08d}", what)
+
+    def _hint(self, key: str, given: dict[int, str]) -> int:
+        last = self._one(key, Last)
+        return last.last if last else max(given, default=0)
+
+    def _tell_gaps(self, prefix: str, of: str, given: dict[int, str], last: int) -> None:
+        for number in sorted(set(range(1, max([last, *given]) + 1)) - given.keys())[:10]:
+            self._tell("lost_record", f"{prefix}/{of}/{number:08d}", f"number {number} of {of} is not there")
+
+    def _numbers(self, prefix: str) -> dict[str, dict[int, str]]:
+        found: dict[str, dict[int, str]] = {}
+        for listed in self._blobs.list(prefix):
+            match = _NUMBERED.fullmatch(listed.key)
+            if match:
+                try:
+                    data = self._blobs.get(listed.key)
+                except Missing:
+                    continue
+                found.setdefault(match["of"], {})[int(match["number"])] = data.decode("ascii", "replace")
+        return found
+
+    def _all(self, prefix: str, kind: type[Record]) -> Iterator[tuple[str, Record]]:
+        """Every sound record under these keys."""
+        for listed in self._blobs.list(prefix):
+            record = self._one(listed.key, kind)
+            if record is not None:
+                yield listed.key, record
+
+    def _one(self, key: str, kind: type[Record]) -> Record | None:
+        try:
+            return unseal(self._blobs.get(key), kind, key)
+        except Missing:
+            return None
+        except SystemFault as fault:
+            if fault.code != "damaged_record":
+                raise
+            self._tell(fault.code, key, "a record is damaged: it is not what was written")
+            return None
+
+    def _told(self, key: str) -> bool:
+        return any(finding.key == key for finding in self.found.findings)
+
+    def _tell(self, code: str, key: str, what: str) -> None:
+        self.found.findings.append(Finding(code, key, what))

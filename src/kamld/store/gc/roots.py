@@ -1,0 +1,121 @@
+"""What a collection starts from: all that somebody can still name, or have back.
+
+When in doubt it is a root. Refs are found by what is kept, not by what has a name, so that a name that
+is being changed at this moment, or is damaged, costs nothing.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+
+from kamld import clock
+from kamld.records.history import Dataset, Move, Removed
+from kamld.store.commits import ancestry
+from kamld.store.repository import Repository
+
+_REF = re.compile(r"refs/([0-9a-f]{32})/.+")
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """`about` says in words what leads to it. `sure`: it must be there; else it may be gone already."""
+
+    kind: str  # commit, tree, object
+    id: bytes
+    about: str
+    sure: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """What is older counts no longer: moves of refs (`moved`), commits that were amended (`amended`)."""
+
+    moved: str
+    amended: str
+
+
+def since(keep_days: int, age: timedelta) -> Since:
+    now = clock.moment(clock.now())
+    return Since(clock.text(now - timedelta(days=keep_days)), clock.text(now - age))
+
+
+def find_roots(repository: Repository, after: Since) -> set[Root]:
+    forgotten = {one.dataset.id for one in forgotten_datasets(repository, after)}
+    return {
+        *_of_refs(repository, forgotten, after), *_of_runs(repository), *_of_deployments(repository),
+        *_of_merges(repository), *_of_leases(repository),
+    }  # fmt: skip
+
+
+def forgotten_datasets(repository: Repository, after: Since) -> list[Removed]:
+    """Those that were removed so long ago that they cannot be had back."""
+    return [one for one in repository.names.removed() if one.time < after.moved]
+
+
+def kept_by(repository: Repository, commit_id: str, roots: set[Root]) -> list[Root]:
+    """The roots that keep a commit, sorted by what they are; none: it is garbage."""
+    objects = repository.objects
+    starts = [root for root in roots if root.kind == "commit" and objects.has(root.id)]
+    found = [r for r in starts if any(i == commit_id for i, _ in ancestry(objects, r.id.hex()))]
+    return sorted(found, key=lambda root: root.about)
+
+
+def _of_refs(repository: Repository, forgotten: set[str], after: Since) -> Iterator[Root]:
+    names = {dataset.id: f"{dataset.project}/{dataset.name}" for dataset in repository.names.all()}
+    matches = [_REF.fullmatch(listed.key) for listed in repository.blobs.list("refs/")]
+    for dataset_id in {match[1] for match in matches if match} - forgotten:
+        dataset = Dataset(id=dataset_id, project="", name="", kind="dataset", created="")
+        name = names.get(dataset_id, "a removed dataset")
+        for ref in repository.refs.ever(dataset):
+            if ref.commit:
+                yield _commit(ref.commit, f"{ref.kind} {name}@{ref.name}")
+            moves = repository.refs.history(dataset, ref.name)
+            for later, earlier in pairwise(moves):
+                if earlier.commit and _counts(later, ref.last, after):
+                    about = f"{name}@{ref.name} named it until {later.time[:16]}Z"
+                    yield _commit(earlier.commit, about, sure=False)
+
+
+def _counts(later: Move, newest: Move, after: Since) -> bool:
+    """Whether what a ref named before this move can still be had back."""
+    if later.amends:
+        return later.seq == newest.seq or later.time >= after.amended
+    return later.time >= after.moved
+
+
+def _of_runs(repository: Repository) -> Iterator[Root]:
+    for run_id in repository.sealed.run_ids():
+        run = repository.sealed.run(run_id)
+        about = f"run {run.project}/{run.number}"
+        for commit in [one.commit for one in run.inputs] + [one.commit for one in run.outputs]:
+            yield _commit(commit, about, sure=False)
+        if run.code:
+            yield Root("tree", bytes.fromhex(run.code.tree), about)
+        files = (run.code.git_diff if run.code else None, run.stdout, run.stderr, run.points)
+        yield from (Root("object", bytes.fromhex(file), about) for file in files if file)
+
+
+def _of_deployments(repository: Repository) -> Iterator[Root]:
+    for endpoint in repository.sealed.endpoints():
+        for event in repository.sealed.history(endpoint):
+            for version in event.versions:
+                yield _commit(version.commit, f"deployment {endpoint}", sure=False)
+
+
+def _of_merges(repository: Repository) -> Iterator[Root]:
+    for merge in repository.merges.all():
+        about = f"the merge of {merge.source} into {merge.branch} that waits"
+        yield from (_commit(commit, about, sure=False) for commit in (merge.ours, merge.theirs))
+        files = (one.file for one in merge.resolutions if one.file)
+        yield from (Root("object", bytes.fromhex(file), about) for file in files)
+
+
+def _of_leases(repository: Repository) -> Iterator[Root]:
+    for lease in repository.leases.all().values():
+        yield from (_commit(commit, f"a {lease.what} at this moment", sure=False) for commit in lease.commits)
+
+
+def _commit(commit_id: str, about: str, *, sure: bool = True) -> Root:
+    return Root("commit", bytes.fromhex(commit_id), about, sure)

@@ -1,0 +1,118 @@
+"""Undo: there and back again, for every sort of move; versions keep their numbers."""
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kamld.blobs import MemoryBlobs
+from kamld.changes.undo import undo
+from kamld.errors import Conflict, NotFound, SystemFault
+from kamld.records.names import MAIN, Name
+from kamld.store import Repository, open_hub
+from kamld.store.refs import Refs
+from tests.store.faults import KINDS, FaultyBlobs, Killed, Plan
+from tests.store.hubs import AUTHOR, commit, files_of, fresh, head
+
+NAME = Name("p", "d")
+
+
+def where(repository: Repository, ref: str = MAIN) -> str | None:
+    found = repository.refs.find(repository.names.get(NAME), ref)
+    return found.commit if found else None
+
+
+def test_there_and_back_again() -> None:
+    repository, dataset = fresh(kind="model")
+    one = commit(repository, dataset, {b"a": b"1"}).commit_id
+    two = commit(repository, dataset, {b"a": b"2"}, one).commit_id
+    for expected, reason in ((one, "undo: commit: m"), (two, "redo: commit: m"), (one, "undo: commit: m")):
+        done = undo(repository, NAME, MAIN, author=AUTHOR)
+        assert done.commit == where(repository) == expected
+        last = next(repository.refs.history(dataset, MAIN))
+        assert (last.reason, last.version) == (reason, 1 if expected == one else 2)
+    assert repository.refs.versions(dataset) == {1: one, 2: two}
+    assert files_of(repository, head(repository, dataset)) == {b"a": b"1"}
+
+
+def test_a_ref_that_was_made_goes_and_comes_back() -> None:
+    repository, dataset = fresh()
+    one = commit(repository, dataset, {b"a": b"1"}).commit_id
+    repository.set_ref(dataset, "t", "tag", one, author=AUTHOR)
+    for expected in (None, one, None):
+        assert undo(repository, NAME, "t", author=AUTHOR).commit == where(repository, "t") == expected
+
+
+def test_what_cannot_be_taken_back_says_what_to_do() -> None:
+    repository, dataset = fresh()
+    commit(repository, dataset, {b"a": b"1"})
+    with pytest.raises(Conflict) as first:
+        undo(repository, NAME, MAIN, author=AUTHOR)
+    assert (first.value.code, "kamld rm d" in first.value.hint) == ("first_version", True)
+    with pytest.raises(NotFound) as never:
+        undo(repository, NAME, "never", author=AUTHOR)
+    assert never.value.code == "unknown_revision"
+    with pytest.raises(NotFound) as unknown:
+        undo(repository, Name("p", "other"), MAIN, author=AUTHOR)
+    assert unknown.value.code == "unknown_name"
+
+
+def test_a_removed_dataset_comes_back_with_its_refs() -> None:
+    repository, dataset = fresh()
+    one = commit(repository, dataset, {b"a": b"1"}).commit_id
+    repository.set_ref(dataset, "t", "tag", one, author=AUTHOR)
+    repository.names.remove(dataset, author=AUTHOR)
+    with pytest.raises(NotFound):
+        undo(repository, NAME, "t", author=AUTHOR)
+    assert undo(repository, NAME, MAIN, author=AUTHOR).back is None
+    assert (where(repository), where(repository, "t")) == (one, one)
+
+
+@given(st.lists(st.sampled_from(["commit", "undo"]), max_size=10))
+def test_two_undos_are_none(steps: list[str]) -> None:
+    repository, dataset = fresh()
+    now = before = commit(repository, dataset, {b"a": b"0"}).commit_id
+    for number, step in enumerate(["commit", *steps]):
+        if step == "commit":
+            before, now = now, commit(repository, dataset, {b"a": b"%d" % number}, now).commit_id
+        else:
+            undo(repository, NAME, MAIN, author=AUTHOR)
+            before, now = now, before
+        assert where(repository) == now
+        assert repository.refs.at(dataset, MAIN, next(repository.refs.history(dataset, MAIN)).time) == now
+
+
+def test_who_commits_at_the_same_moment_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    repository, dataset = fresh()
+    one = commit(repository, dataset, {b"a": b"1"}).commit_id
+    two = commit(repository, dataset, {b"a": b"2"}, one).commit_id
+    real, meddled = Refs.move, []
+
+    def move(self: Refs, *words: object, **more: object) -> object:
+        if not meddled:  # to and fro: the ref names what it named before, and yet it has moved
+            meddled.append(1)
+            real(self, dataset, MAIN, "branch", one, expected=two, author="b", reason="away")
+            real(self, dataset, MAIN, "branch", two, expected=one, author="b", reason="back")
+        return real(self, *words, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Refs, "move", move)
+    with pytest.raises(Conflict) as moved:
+        undo(repository, NAME, MAIN, author=AUTHOR)
+    assert moved.value.code == "ref_moved"
+    assert where(repository) == two
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_write_that_goes_wrong_leaves_before_or_after(kind: str) -> None:
+    inner = MemoryBlobs()
+    repository, dataset = fresh(inner)
+    one = commit(repository, dataset, {b"a": b"1"}).commit_id
+    two = commit(repository, dataset, {b"a": b"2"}, one).commit_id
+    plan = Plan(1, kind)
+    faulty = open_hub(inner, threads=1)
+    faulty.refs = Refs(FaultyBlobs(inner, plan))
+    with suppress(Killed, SystemFault):
+        undo(faulty, NAME, MAIN, author=AUTHOR)
+    assert plan.writes
+    assert where(repository) == (two if kind in ("refuse", "kill") else one)

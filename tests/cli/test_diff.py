@@ -1,0 +1,67 @@
+"""kamld diff: a line a file by its kind, details, paths; the plain list is in test_versions."""
+
+import json
+from base64 import b64decode
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import Kamld
+
+
+@pytest.fixture
+def changed(digits: Path, kamld: Kamld) -> Path:
+    """Two versions: a table and a picture that changed, and a file in a folder."""
+    (digits / "labels.csv").write_text("file,label\na,0\nb,1\nc,2\n")
+    Image.new("L", (8, 8)).save(digits / "p.png")
+    kamld("commit digits -m one")
+    (digits / "labels.csv").write_text("file,label\na,0\nb,\x1b[31m7\nd,2\n")
+    Image.new("L", (8, 4)).save(digits / "p.png")
+    (digits / "0/a.txt").write_text("corrected\n")
+    return digits
+
+
+def test_a_line_a_file_by_its_kind(kamld: Kamld, changed: Path) -> None:
+    before = kamld("diff digits").out
+    assert "1 row added, 1 removed, 1 changed (key: file)" in before
+    assert "8×8 → 8×4" in before
+    assert "+1 −1 lines" in kamld("diff digits --stat").out
+    kamld("commit digits -m two")
+    after = kamld("diff digits@main").out
+    assert after.splitlines()[1:] == before.splitlines()[1:]
+
+
+def test_details_are_shown_and_control_nothing(kamld: Kamld, changed: Path) -> None:
+    said = kamld("diff digits -p").out
+    assert "~b   label: 1 → \\x1b[31m7\n-c,2\n+d,2\n" in said
+    assert "\x1b" not in said
+    assert "-0/a\n+corrected" in said
+
+
+def test_paths(kamld: Kamld, changed: Path) -> None:
+    def paths(words: str) -> set[str]:
+        return {change["path"] for change in kamld(f"diff {words} --json").json}
+
+    assert paths("digits labels.csv") == {"labels.csv"}
+    assert paths("digits 0") == {"0/a.txt"}
+    assert paths("digits '*.png' labels.csv") == {"labels.csv", "p.png"}
+    kamld("commit digits -m two")
+    assert paths("digits@main~1 @main 0/") == {"0/a.txt"}
+    assert paths("digits@main labels.csv") == {"labels.csv"}
+    assert paths("digits@main '*.png'") == {"p.png"}
+    assert kamld("diff digits@main digits@nothing", status=1).err
+
+
+def test_a_key_that_is_not_there_is_said(kamld: Kamld, changed: Path) -> None:
+    assert 'There is no column "nope"' in kamld("diff digits labels.csv --key nope").out
+
+
+def test_json_has_what_is_inside_where_it_is_asked_for(kamld: Kamld, changed: Path) -> None:
+    assert all("inside" not in change for change in kamld("diff digits --json").json)
+    stat = {change["path"]: change for change in kamld("diff digits --json --stat").json}
+    assert stat["labels.csv"]["kind"] == "table"
+    assert stat["labels.csv"]["inside"]["by_column"] == {"label": 1}
+    assert stat["p.png"]["inside"]["new"]["thumbnail"] is None
+    full = {change["path"]: change for change in json.loads(kamld("diff digits --json -p").out)}
+    assert b64decode(full["p.png"]["inside"]["new"]["thumbnail"]).startswith(b"\x89PNG")

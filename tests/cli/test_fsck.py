@@ -1,0 +1,75 @@
+"""`kamld fsck`: what is said of a sound hub and of a damaged one, and what is done then."""
+
+import shutil
+from pathlib import Path
+
+from tests.cli.conftest import Kamld
+
+
+def spoil(hub: Path, content: bytes) -> Path:
+    """One file's content in its pack becomes another."""
+    (pack,) = (path for path in hub.glob("packs/*/*.pack") if content in path.read_bytes())
+    pack.write_bytes(pack.read_bytes().replace(content, content[::-1]))
+    return pack
+
+
+def test_a_sound_hub(kamld: Kamld, digits: Path) -> None:
+    (digits / "large").write_bytes(bytes(range(256)) * 4096)
+    kamld("commit digits -m one")
+    kamld("run --name look -i digits -- true")
+    said = kamld("fsck").out.splitlines()
+    assert said[0].startswith("Verified ")
+    assert said[1:] == ["Everything is sound."]
+    assert kamld("fsck --quick").out.splitlines()[1:] == ["All is there, by sizes and records."]
+    assert kamld("fsck digits").out.splitlines()[1:] == ["Everything is sound."]
+    assert kamld("fsck --json").json["sound"]
+
+
+def test_a_damaged_file(kamld: Kamld, digits: Path, hub: Path) -> None:
+    kamld("commit digits -m one")
+    (digits / "new.txt").write_text("new\n")
+    kamld("commit digits -m two")
+    pack = spoil(hub, b"file,label\n0/a.txt,0\n")
+    said = kamld("fsck", status=3).out.splitlines()
+    assert said[2:] == [
+        "1 thing damaged or lost in the hub:",
+        f"  {pack.relative_to(hub)}",
+        "    bytes in it are not what they were; 1 of its 10 objects cannot be read",
+        "",
+        "default/digits cannot be had whole:",
+        "  main    1 of 8 files is lost",
+        "    labels.csv",
+        "  main~1  1 of 7 files is lost",
+        "    labels.csv",
+        "",
+        "The rest is sound; 0 of 2 versions can be had whole.",
+        "Restore what is named above from a copy of the hub, then: kamld rebuild, kamld fsck",
+    ]
+    found = kamld("fsck digits --json", status=3).json
+    assert [one["paths"] for one in found["affected"]] == [["labels.csv"]] * 2
+    assert not found["rebuild_is_enough"]
+
+
+def test_restored_from_a_copy(kamld: Kamld, digits: Path, hub: Path, here: Path) -> None:
+    kamld("commit digits -m one")
+    shutil.copytree(hub, here / "copy")
+    shutil.rmtree(hub / "packs")
+    assert "all of it is lost" in kamld("fsck", status=3).out
+    shutil.copytree(here / "copy/packs", hub / "packs")
+    kamld("rebuild")
+    kamld("fsck")
+
+
+def test_an_index_made_anew_is_enough(kamld: Kamld, digits: Path, hub: Path) -> None:
+    kamld("commit digits -m one")
+    for path in (hub / "index").iterdir():
+        path.write_bytes(b"")
+    said = kamld("fsck", status=3).out
+    assert said.splitlines()[-1] == "No content is lost. This makes the index anew: kamld rebuild"
+    kamld("rebuild")
+    kamld("fsck")
+
+
+def test_a_name_that_is_not_there(kamld: Kamld, digits: Path) -> None:
+    kamld("commit digits -m one")
+    assert "digits" in kamld("fsck digit", status=1).err
