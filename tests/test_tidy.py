@@ -324,7 +324,9 @@ def verbs() -> dict[str, click.Command]:
 
 def test_every_verb_shows_an_example_in_its_help() -> None:
     for name, command in verbs().items():
-        text = command.get_help(click.Context(command, info_name=f"kamld {name}"))
+        text = command.get_help(
+            click.Context(command, info_name=f"kamld {name}", help_option_names=["-h", "--help"])
+        )
         example = re.compile(rf"^ *(\$ )?kamld {name}\b", re.MULTILINE)
         assert example.search(text), f"kamld {name} --help has no line that starts: kamld {name}"
 
