@@ -45,7 +45,7 @@ def test_nothing_is_garbage_in_a_hub_of_commits() -> None:
     one = commit(repository, dataset, {b"a": data(1), b"b": data(2, 300_000)}).commit_id
     commit(repository, dataset, {b"a": data(3)}, one)
     found = look(repository, DAYS, NOW)
-    assert (found.bytes, found.objects, found.unknown) == (0, 0, {})
+    assert (found.bytes, found.objects) == (0, 0)
     assert collect(repository, DAYS, NOW).condemned == 0
 
 
@@ -64,6 +64,32 @@ def test_what_nobody_named_goes_and_all_else_stays(size: int) -> None:
     assert not repository.objects.has(lost)
     assert look(repository, DAYS, NOW).bytes == 0
     check_whole(open_hub(repository.blobs), dataset)
+
+
+@pytest.mark.parametrize("lost", range(3))
+def test_a_lost_part_of_the_index_is_no_garbage(lost: int) -> None:
+    """Its packs look like those that an interrupted commit left, and what they lead to like garbage."""
+    repository, dataset = fresh()
+    one = commit(repository, dataset, {b"a": data(1)}).commit_id
+    two = commit(repository, dataset, {b"a": data(1), b"b": data(2)}, one).commit_id
+    commit(repository, dataset, {b"c": data(3)}, two)
+    before = files_of(repository, head(repository, dataset))
+    segments = [listed.key for listed in repository.blobs.list("index/")]
+    repository.blobs.delete(segments[lost])
+    for _ in range(2):
+        collect(open_hub(repository.blobs), DAYS, NOW)
+    again = open_hub(repository.blobs)
+    check_whole(again, dataset)
+    assert files_of(again, head(again, dataset)) == before
+
+
+def test_beside_a_damaged_pack_that_the_index_lost_nothing_is_deleted() -> None:
+    repository, dataset = fresh()
+    commit(repository, dataset, {b"a": data(1)})
+    repository.blobs.put(f"packs/00/{'00' * 32}.pack", [b"no pack at all"])
+    with pytest.raises(KamldError, match="is damaged"):
+        collect(repository, DAYS, NOW)
+    check_whole(repository, dataset)
 
 
 def test_the_minimum_age() -> None:

@@ -59,7 +59,7 @@ def _age(text: str) -> timedelta:
 
 
 def _look(found: Garbage, as_json: bool) -> None:
-    packs = len(found.sparse) + len(found.unknown)
+    packs = len(found.sparse)
     if as_json:
         render.json_value({"bytes": found.bytes, "objects": found.objects, "packs": packs})
     elif not packs:

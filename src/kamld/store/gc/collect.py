@@ -18,7 +18,7 @@ import numpy as np
 
 from kamld import clock
 from kamld.blobs import Blobs, Changed
-from kamld.errors import Conflict
+from kamld.errors import Conflict, SystemFault
 from kamld.records.history import Condemned
 from kamld.store import packs
 from kamld.store.envelope import seal
@@ -46,10 +46,9 @@ class Pack:
 
 @dataclass(slots=True)
 class Garbage:
-    """What nothing leads to, by pack. Packs that the index does not know have no numbers."""
+    """What nothing leads to, by pack."""
 
     packs: dict[bytes, Pack] = field(default_factory=dict)
-    unknown: dict[bytes, int] = field(default_factory=dict)  # bytes
 
     @property
     def sparse(self) -> set[bytes]:
@@ -58,7 +57,7 @@ class Garbage:
     @property
     def bytes(self) -> int:
         """That a collection would give back."""
-        return sum(self.packs[name].garbage for name in self.sparse) + sum(self.unknown.values())
+        return sum(self.packs[name].garbage for name in self.sparse)
 
     @property
     def objects(self) -> int:
@@ -80,10 +79,13 @@ class Collected:
 
 
 def look(repository: Repository, keep_days: int, age: timedelta = AGE) -> Garbage:
-    """What is garbage; changes nothing."""
-    there = {
-        name: listed.size for listed in repository.blobs.list("packs/") if (name := packs.name_of(listed.key))
-    }
+    """What is garbage; changes nothing, but makes an index whole that is not.
+
+    Raises SystemFault (damaged_pack, missing_object): then nothing may be deleted.
+    """
+    _make_index_whole(repository)
+    listed = (packs.name_of(one.key) for one in repository.blobs.list("packs/"))
+    there = {name for name in listed if name}
     marking = Marking(repository)
     marking.mark(find_roots(repository, since(keep_days, age)))
     return _garbage(marking, there)
@@ -105,14 +107,14 @@ def collect(repository: Repository, keep_days: int, age: timedelta = AGE) -> Col
             return Collected(condemned=len(record.packs), since=record.since, waits_for=holders)
         done = _delete(repository, record, since(keep_days, age))
     garbage = look(repository, keep_days, age)
-    names = garbage.sparse | garbage.unknown.keys()
+    names = garbage.sparse
     if not names:
         return done
     now = _condemn(repository, names)
     return replace(done, condemned=len(names), condemned_bytes=garbage.bytes, since=now)
 
 
-def _garbage(marking: Marking, there: dict[bytes, int]) -> Garbage:
+def _garbage(marking: Marking, there: AbstractSet[bytes]) -> Garbage:
     found: defaultdict[bytes, Pack] = defaultdict(Pack)
     for segment, live in zip(marking.segments, marking.live, strict=True):
         number, stored = segment.columns["pack"], segment.columns["stored"].astype(np.int64)
@@ -125,8 +127,21 @@ def _garbage(marking: Marking, there: dict[bytes, int]) -> Garbage:
             pack.stored += int(total[at])
             pack.garbage += int(dead[at])
             pack.objects += objects[at]
-    known = {name: pack for name, pack in found.items() if name in there}
-    return Garbage(known, {name: size for name, size in there.items() if name not in found})
+    return Garbage({name: pack for name, pack in found.items() if name in there})
+
+
+def _make_index_whole(repository: Repository) -> None:
+    """What a lost segment lists would look like garbage, and so would all that it leads to. The packs
+    of an interrupted commit are listed too from here on, and become garbage as any other."""
+    repository.index.refresh()
+    if repository.index.lacking():
+        _, damaged = repository.rebuild_index()
+        if damaged:
+            raise SystemFault(
+                "damaged_pack",
+                f"{damaged[0]} is damaged, so nobody knows what is needed. Nothing was deleted.",
+                "kamld fsck tells what is affected.",
+            )  # fmt: skip
 
 
 def _condemn(repository: Repository, names: AbstractSet[bytes]) -> str:
@@ -159,6 +174,7 @@ def _delete(repository: Repository, record: Condemned, after: Since) -> Collecte
         if (name := packs.name_of(listed.key)) in names and name
     }
     copied = 0
+    _make_index_whole(repository)
     marking, done = Marking(repository), False
     roots = find_roots(repository, after)
     while not done:  # what somebody has named meanwhile is marked too
