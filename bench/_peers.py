@@ -94,7 +94,7 @@ _KNOWN = {
     for tool in (
         Tool("kamld", f"{_KAMLD} --version", "true", f"{_KAMLD} commit data -m v{{n}} && true",
              f"{_KAMLD} status data", f"{_KAMLD} checkout data@v{{n}} out", "hub",
-             None, f"{_KAMLD} diff data@v{{m}} data@v{{n}}",
+             f"{_KAMLD} switch data v{{n}}", f"{_KAMLD} diff data@v{{m}} data@v{{n}}",
              f"{_KAMLD} tag data@main v{{n}}"),
         Tool("cp", "cp --version | head -1", "mkdir kept", "cp -r data kept/{n}", None, "cp -r kept/{n} out",
              "kept", diff="diff -rq kept/{m} kept/{n} || true"),

@@ -83,6 +83,25 @@ def _torch_problem() -> str | None:
     )
 
 
+def _fuse_problem() -> str | None:
+    """What is missing; or, in a container, the right to mount."""
+    script = """if True:
+        import os, sys, tempfile
+        from kamld.cli.main import run
+        from kamld.mount import check_possible
+        try:
+            check_possible()
+        except Exception as error:
+            sys.exit(str(error))
+        os.chdir(tempfile.mkdtemp())
+        os.mkdir("a"), open("a/b", "w").close()
+        words = "commit a -m x", "mount a there", "umount there"
+        hub = ["--hub", os.path.abspath("hub")]
+        sys.exit(next((status for word in words if (status := run([*hub, *word.split()]))), 0))
+    """
+    return _probe([sys.executable, "-c", script], seconds=60)
+
+
 def _peer(name: str) -> Callable[[], str | None]:
     """Somebody else's tool, which would not share an environment with ours: it has one of its own, made
     on first use from requirements/peers/<name>.lock."""
@@ -109,13 +128,23 @@ def _peer(name: str) -> Callable[[], str | None]:
     return made
 
 
+def _tensorflow_problem() -> str | None:
+    newest = (3, 13)
+    if sys.version_info[:2] > newest:
+        return "TensorFlow has no packages for this Python yet"
+    return _peer("tensorflow")()
+
+
 COMPONENTS: dict[str, Callable[[], str | None]] = {
     "curl": _program("curl"),
     "datasets": _peer("huggingface"),
+    "dvc": _peer("dvc"),
+    "fuse": _fuse_problem,
     "git": _program("git"),
     "mlflow": _peer("mlflow"),
     "moto": _peer("s3"),
     "small disk": _mount_problem,
+    "tensorflow": _tensorflow_problem,
     "torch": _torch_problem,
     "unprivileged": _unprivileged_problem,
 }
@@ -304,7 +333,7 @@ def pytest_terminal_summary(
         terminalreporter.write_line(f"left out: {slow} slow tests (./dev test --long runs them)")
     kinds = ("skipped", "failed", "error")
     reports = [report for kind in kinds for report in terminalreporter.getreports(kind)]
-    properties = [said for report in reports for said in report.user_properties]
+    properties = [said for report in reports for said in getattr(report, "user_properties", ())]
     reasons = Counter(reason for key, reason in properties if key == "not tested")
     for reason, tests in sorted(reasons.items()):
         terminalreporter.write_line(f"not tested: {reason} (tests: {tests})")

@@ -6,6 +6,7 @@ Importing this costs nothing: a name is loaded when it is first used.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kamld.api.dataset import dataset as dataset
+    from kamld.api.dataset import init as init
     from kamld.api.dataset import model as model
     from kamld.api.hub import hub as hub
     from kamld.api.inside_run import input as input
@@ -21,6 +22,7 @@ _HOMES = {
     "KamldError": "kamld.errors",
     "dataset": "kamld.api.dataset",
     "hub": "kamld.api.hub",
+    "init": "kamld.api.dataset",
     "input": "kamld.api.inside_run",
     "log_metrics": "kamld.api.inside_run",
     "model": "kamld.api.dataset",
@@ -29,7 +31,7 @@ _HOMES = {
     "run_id": "kamld.api.inside_run",
 }
 __all__ = [
-    "KamldError", "dataset", "hub", "input", "log_metrics", "model", "output", "params", "run_id",
+    "KamldError", "dataset", "hub", "init", "input", "log_metrics", "model", "output", "params", "run_id",
 ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ A backend's test module has a class of its own that inherits these:
 """
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -202,6 +203,44 @@ class Conformance:
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(lambda _: count(open(), 10), range(8)))
         assert open().get("counter") == b"80"
+
+    # turns
+
+    def test_a_turn_is_one_persons(self, open: Open) -> None:
+        one, other = open(), open()
+        with one.turn("index", 5) as alone:
+            assert alone
+            with other.turn("index", 0) as too, other.turn("land a", 0) as elsewhere:
+                assert (too, elsewhere) == (False, True)
+            with other.turn("index", 0.05) as too:
+                assert not too
+        with other.turn("index", 0) as alone:
+            assert alone
+
+    def test_a_turn_ends_with_an_error(self, open: Open) -> None:
+        with pytest.raises(ZeroDivisionError), open().turn("index", 0):
+            raise ZeroDivisionError
+        with open().turn("index", 0) as alone:
+            assert alone
+
+    def test_turns_are_waited_for_and_never_overlap(self, open: Open) -> None:
+        inside: list[int] = []
+        most: list[int] = []
+
+        def work(number: int) -> None:
+            blobs = open()
+            for _ in range(10):
+                with blobs.turn("index", 60) as alone:
+                    assert alone
+                    inside.append(number)
+                    most.append(len(inside))
+                    time.sleep(0.001)
+                    inside.remove(number)
+
+        with ThreadPoolExecutor(8) as threads:
+            for done in [threads.submit(work, number) for number in range(8)]:
+                done.result()
+        assert most == [1] * 80
 
     def test_readers_see_all_or_nothing(self, open: Open) -> None:
         """One writer swaps and puts; readers meanwhile never see a part, nor nothing in between."""

@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -325,3 +326,31 @@ def test_its_own_folders_hold_no_objects(hub: Path) -> None:
         (hub / name).mkdir(exist_ok=True)
         (hub / name / "file").write_bytes(b"")
     assert [listed.key for listed in blobs.list("")] == ["local-things/a"]
+
+
+# --- turns
+
+_HOLDER = """
+import sys, time
+from pathlib import Path
+from kamld.blobs import FolderBlobs
+with FolderBlobs(Path(sys.argv[1])).turn("index", 0) as alone:
+    print(alone, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_who_is_dead_or_stopped_is_not_waited_for(hub: Path, how: signal.Signals) -> None:
+    with subprocess.Popen([sys.executable, "-c", _HOLDER, str(hub)], stdout=-1, text=True) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "True\n"
+        blobs = FolderBlobs(hub)
+        with blobs.turn("index", 0.05) as alone:
+            assert not alone
+        holder.send_signal(how)
+        with blobs.turn("index", 60 if how == signal.SIGKILL else 0.2) as alone:
+            assert alone == (how == signal.SIGKILL)
+        holder.kill()
+    with blobs.turn("index", 60) as alone:  # nobody who gave up waiting has it
+        assert alone

@@ -1,5 +1,6 @@
 """Merging: its laws, what waits for a decision, others who are faster, and writes that go wrong."""
 
+import io
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kamld.changes import merging
-from kamld.changes.merging import Outcome, Request, find_pending, merge, plan_merge, resolve
+from kamld.changes.merging import Outcome, Request, find_pending, merge, plan_merge, resolve, resume
+from kamld.changes.protecting import protect
 from kamld.errors import Conflict, NotFound, SystemFault
 from kamld.records.history import Dataset
 from kamld.store import Repository, open_hub
@@ -118,6 +120,21 @@ def test_decided_one_by_one(tmp_path: Path) -> None:
     assert gone.value.code == "no_merge"
 
 
+def test_a_folder_or_a_pattern_decides_all_in_it() -> None:
+    paths = [b"a/1.txt", b"a/b/2.txt", b"a/b/3.csv", b"b/4.txt", b"*"]
+    base, ours, theirs = ({path: side + path for path in paths} for side in (b"0", b"1", b"2"))
+    repository, dataset, request = three(base, ours, theirs)
+    merge(repository, dataset, request, author=AUTHOR)
+    with pytest.raises(NotFound):
+        resolve(repository, dataset, "main", b"c/**", "ours", author=AUTHOR)
+    for pattern, left in ((b"a/**/*.txt", 3), (b"a", 2), (b"*", 1)):  # "*" is a path too, and only that
+        outcome = resolve(repository, dataset, "main", pattern, "theirs", author=AUTHOR)
+        assert len(outcome.plan.left) == left
+    done = resolve(repository, dataset, "main", b"**", "ours", author=AUTHOR)
+    assert plain(repository, done.commit) == ours
+    assert len({one.seen for one in done.request.resolutions}) == len(paths)
+
+
 def test_a_decision_counts_as_long_as_what_it_was_about() -> None:
     repository, dataset, request = conflicting()
     merge(repository, dataset, request, author=AUTHOR)
@@ -174,7 +191,102 @@ def test_a_row_that_both_changed_is_a_conflict_of_the_file() -> None:
     )
     left = merge(repository, dataset, request, author=AUTHOR)
     assert [clash.path for clash in left.plan.left] == [b"t.csv"]
-    assert left.plan.reasons[b"t.csv"] == "row b changed by both"
+    assert left.plan.apart[b"t.csv"].reason == "row b changed by both"
+
+
+def test_tables_that_both_made_are_joined_by_rows() -> None:
+    repository, dataset, request = three({}, {b"t.csv": b"id,x\na,1\n"}, {b"t.csv": b"id,x\na,1\nb,2\n"})
+    done = merge(repository, dataset, request, author=AUTHOR)
+    assert plain(repository, done.commit) == {b"t.csv": b"id,x\na,1\nb,2\n"}
+    for theirs, reason in ((b"id,x\na,2\n", "row a changed by both"), (b"id,y\na,1\n", "other columns")):
+        repository, dataset, request = three({}, {b"t.csv": b"id,x\na,1\n"}, {b"t.csv": theirs})
+        left = merge(repository, dataset, request, author=AUTHOR).plan
+        assert [clash.why for clash in left.left] == ["both added it"]
+        assert reason in left.apart[b"t.csv"].reason
+
+
+def test_parquet_is_joined_by_rows() -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def table(*rows: int) -> bytes:
+        out = io.BytesIO()
+        pq.write_table(pa.table({"id": ["a", "b", "c"], "n": rows}), out)
+        return out.getvalue()
+
+    repository, dataset, request = three(
+        {b"t.parquet": table(1, 2, 3)}, {b"t.parquet": table(9, 2, 3)}, {b"t.parquet": table(1, 2, 8)}
+    )
+    done = merge(repository, dataset, request, author=AUTHOR)
+    joined = plain(repository, done.commit)[b"t.parquet"]
+    assert pq.read_table(io.BytesIO(joined)).column("n").to_pylist() == [9, 2, 8]
+
+
+def rows_of(labels: str) -> bytes:
+    return b"file,label\n" + "".join(f"{name},{label}\n" for name, label in zip("abcd", labels)).encode()  # noqa: B905
+
+
+def test_a_side_for_a_table_is_about_rows_that_conflict() -> None:
+    for side, wanted in (("ours", "5829"), ("theirs", "5929")):
+        repository, dataset, request = three(
+            {b"t.csv": rows_of("0123")}, {b"t.csv": rows_of("5823")}, {b"t.csv": rows_of("0929")}
+        )
+        merge(repository, dataset, request, author=AUTHOR)
+        done = resolve(repository, dataset, "main", b"t.csv", side, author=AUTHOR)  # type: ignore[arg-type]
+        assert (done.how, plain(repository, done.commit)) == ("merged", {b"t.csv": rows_of(wanted)})
+
+
+def test_a_row_decided_counts_as_long_as_the_row_is_the_same() -> None:
+    repository, dataset, request = three(
+        {b"t.csv": rows_of("0123")}, {b"t.csv": rows_of("5883")}, {b"t.csv": rows_of("0993")}
+    )
+    merge(repository, dataset, request, author=AUTHOR)
+    for row in "bc":
+        before = find_pending(repository, dataset, "main")
+        left = plan_merge(repository, head(repository, dataset), resume(before)).left
+        assert [clash.path for clash in left] == [b"t.csv"]
+        if row == "b":
+            resolve(repository, dataset, "main", b"t.csv", "theirs", row="b", author=AUTHOR)
+            ours = {b"t.csv": rows_of("7873"), b"~": b"base", b"~o": b""}  # c is another conflict now
+            commit(repository, dataset, ours, head(repository, dataset))
+    done = resolve(repository, dataset, "main", b"t.csv", "theirs", row="c", author=AUTHOR)
+    assert (done.how, plain(repository, done.commit)) == ("merged", {b"t.csv": rows_of("7993")})
+    assert find_rows_left(rows_of("0123"), rows_of("0823"), rows_of("0923"), rows_of("0623")) == ["b"]
+
+
+def find_rows_left(base: bytes, ours: bytes, theirs: bytes, later: bytes) -> list[str]:
+    """Rows that are to be decided again, once ours became another after row b was decided."""
+    base, ours, theirs, later = (rows + b"z,0\n" for rows in (base, ours, theirs, later))
+    repository, dataset, request = three({b"t.csv": base, b"x": b"0"}, {b"t.csv": ours, b"x": b"1"},
+                                         {b"t.csv": theirs, b"x": b"2"})  # fmt: skip
+    merge(repository, dataset, request, author=AUTHOR)
+    resolve(repository, dataset, "main", b"t.csv", "theirs", row="b", author=AUTHOR)
+    commit(repository, dataset, {b"t.csv": later, b"x": b"1", b"~": b"base", b"~o": b""},
+           head(repository, dataset))  # fmt: skip
+    plan = plan_merge(
+        repository, head(repository, dataset), resume(find_pending(repository, dataset, "main"))
+    )
+    merged = plan.apart[b"t.csv"].merged
+    return [conflict.label for conflict in merged.conflicts] if merged else []
+
+
+def test_a_file_of_ones_own_is_kept_from_the_moment_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever collects just before the decision is recorded sees the lease of its writer."""
+    repository, dataset, request = conflicting()
+    merge(repository, dataset, request, author=AUTHOR)
+    (tmp_path / "f").write_bytes(b"by hand")
+    real, leases = repository.merges.keep, []
+
+    def keep(*words: Any) -> None:
+        leases.append({lease.what for lease in repository.leases.all().values()})
+        real(*words)
+
+    monkeypatch.setattr(repository.merges, "keep", keep)
+    resolve(repository, dataset, "main", b"y", str(tmp_path / "f"), author=AUTHOR)
+    assert leases
+    assert "writer" in leases[0]
 
 
 def test_a_branch_kept_apart_goes_once_it_is_merged() -> None:
@@ -186,6 +298,11 @@ def test_a_branch_kept_apart_goes_once_it_is_merged() -> None:
     request = Request("main", kept.branch, kept.head, prefer="theirs")
     assert merge(repository, dataset, request, author=AUTHOR).how == "merged"
     assert [ref.name for ref in repository.live_refs(dataset)] == ["main"]
+    again = commit(repository, dataset, {b"x": b"3"}, root).landed
+    protect(repository, dataset, again.branch, author=AUTHOR)
+    request = Request("main", again.branch, again.head, prefer="theirs")
+    assert merge(repository, dataset, request, author=AUTHOR).how == "merged"
+    assert [ref.name for ref in repository.live_refs(dataset)] == ["main", again.branch]
 
 
 def test_who_is_faster_is_merged_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,3 +351,23 @@ def _whole_merge(repository: Repository, dataset: Dataset, request: Request) -> 
     if done.how == "waits":  # else what was decided before the fault was kept, and this was the last
         done = resolve(repository, dataset, "main", b"y", "ours", author=AUTHOR)
     return done
+
+
+def test_who_is_overtaken_once_is_not_overtaken_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large merge beside somebody who commits all the time."""
+    repository, dataset, request = three({b"a": b"0"}, {b"a": b"0"}, {b"a": b"0", b"b": b"1"})
+    move, waits = merging.move_branch, list[bool]()
+
+    def overtaken(*words: Any) -> Any:
+        with repository.blobs.turn(f"land refs/{dataset.id}/main", 0) as free:
+            waits.append(not free)
+        if len(waits) == 1:
+            last = head(repository, dataset)
+            commit(repository, dataset, {b"quick": b"1", b"~": b"base", b"~o": b""}, last)
+        return move(*words)
+
+    monkeypatch.setattr(merging, "move_branch", overtaken)
+    done = merge(repository, dataset, request, author=AUTHOR)
+    assert done.how == "merged"
+    assert waits == [False, True]
+    assert {b"quick", b"b"} <= set(files_of(repository, head(repository, dataset)))

@@ -65,3 +65,18 @@ def test_json_has_what_is_inside_where_it_is_asked_for(kamld: Kamld, changed: Pa
     assert stat["p.png"]["inside"]["new"]["thumbnail"] is None
     full = {change["path"]: change for change in json.loads(kamld("diff digits --json -p").out)}
     assert b64decode(full["p.png"]["inside"]["new"]["thumbnail"]).startswith(b"\x89PNG")
+
+
+def test_what_was_measured_of_two_versions_of_a_model(kamld: Kamld, here: Path) -> None:
+    script = "import kamld, pathlib, sys; kamld.log_metrics(acc=float(sys.argv[1]), n=float('nan')); "
+    (here / "t.py").write_text(script + "(kamld.output('net') / 'w').write_text(sys.argv[1])")
+    for value in ("0.5", "0.75"):
+        kamld(f"run -o model:net -- python t.py {value}")
+    said = kamld("diff net@v1 @v2").out.splitlines()
+    assert said[1].split() == ["acc", "0.5", "→", "0.75", "+0.25", "run", "1,", "2"]
+    assert said[3].split()[:2] == ["changed", "w"]
+    assert kamld("diff net@v1 @v2 w").out.splitlines()[1].split()[:2] == ["changed", "w"]
+    found = kamld("diff net@v2 --metrics --json").json
+    assert found[0] == {"name": "acc", "before": 0.5, "after": 0.75, "run_before": 1, "run_after": 2}
+    assert found[1]["before"] == "nan"
+    assert "Nothing was measured" not in kamld("diff net@v1 --metrics", status=2).err

@@ -43,7 +43,7 @@ def test_a_damaged_file(kamld: Kamld, digits: Path, hub: Path) -> None:
         "    labels.csv",
         "",
         "The rest is sound; 0 of 2 versions can be had whole.",
-        "Restore what is named above from a copy of the hub, then: kamld rebuild, kamld fsck",
+        "Next: kamld fsck --repair, with --from a copy of the hub or a folder that has the files",
     ]
     found = kamld("fsck digits --json", status=3).json
     assert [one["paths"] for one in found["affected"]] == [["labels.csv"]] * 2
@@ -65,9 +65,46 @@ def test_an_index_made_anew_is_enough(kamld: Kamld, digits: Path, hub: Path) -> 
     for path in (hub / "index").iterdir():
         path.write_bytes(b"")
     said = kamld("fsck", status=3).out
-    assert said.splitlines()[-1] == "No content is lost. This makes the index anew: kamld rebuild"
-    kamld("rebuild")
+    assert said.splitlines()[-1] == "No content is lost. This makes the index anew: kamld fsck --repair"
+    assert kamld("fsck --repair").out.splitlines()[0:2] == ["  index", "    made anew from the packs"]
     kamld("fsck")
+
+
+def test_repaired_from_the_folder(kamld: Kamld, digits: Path, hub: Path, here: Path) -> None:
+    kamld("commit digits -m one")
+    pack = spoil(hub, b"file,label\n0/a.txt,0\n")
+    assert kamld("fsck --repair", status=3).out.splitlines()[-1].endswith("kamld fsck --repair --from PLACE")
+    said = kamld("fsck --repair --from digits").out.splitlines()
+    assert said[:3] == [f"  {digits}", "    1 lost object fetched from there", ""]
+    assert said[-1] == "Everything is sound."
+    assert not pack.exists()
+    assert [path.name for path in (hub / "damaged").rglob("*.pack")] == [pack.name]
+    kamld("checkout digits out")
+    assert (here / "out/labels.csv").read_bytes() == (digits / "labels.csv").read_bytes()
+    assert kamld("fsck --repair").out.splitlines()[0] == "There was nothing that could be put right."
+
+
+def test_the_record_of_the_hub_comes_back_from_a_copy(
+    kamld: Kamld, digits: Path, hub: Path, here: Path
+) -> None:
+    kamld("commit digits -m one")
+    shutil.copytree(hub, here / "copy")
+    for data in (None, b"{}"):
+        (hub / "kamld-hub.json").unlink()
+        if data is not None:
+            (hub / "kamld-hub.json").write_bytes(data)
+        kamld("fsck", status=3 if data else 1)
+        kamld("fsck --repair --from digits", status=3 if data else 1)
+        kamld("fsck --repair --from copy")
+        kamld("fsck digits")
+
+
+def test_what_a_repair_is_not(kamld: Kamld, digits: Path, hub: Path) -> None:
+    kamld("commit digits -m one")
+    kamld("fsck --from digits", status=2)
+    kamld("fsck --repair --quick", status=2)
+    assert "nowhere" in kamld("fsck --repair --from nowhere", status=1).err
+    assert "itself" in kamld(f"fsck --repair --from {hub}", status=1).err
 
 
 def test_a_name_that_is_not_there(kamld: Kamld, digits: Path) -> None:

@@ -64,6 +64,16 @@ def test_changes_made_here_and_there_are_merged(kamld: Kamld, folder: Path, here
     assert "theirs.txt" in listed
 
 
+def test_what_a_source_can_be_taken_for(kamld: Kamld, folder: Path, here: Path, web: Web) -> None:
+    web.files["/x"] = b"x"
+    for words, kind in (("odd", "archive"), ("odd", "croissant"), ("odd/a.txt", "mlflow"),
+                        (f"{web.address}/x", "folder"), ("odd/a.txt", "bucket")):  # fmt: skip
+        said = kamld(f"import {words} it --as {kind}", status=1).err
+        assert "bad_source" in said
+        assert "It may be taken for" in said
+    kamld("import odd/a.txt it --as file")
+
+
 # --- archives
 
 KINDS = ("tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst", "zip")

@@ -48,7 +48,8 @@ def test_a_bucket(kamld: Kamld, bucket: Callable[[str], None], here: Path) -> No
     kamld("import s3://shop/packs/pack.zip")
     kamld("export pack out")
     equal(folder, here / "out")
-    said = kamld("import s3://none/x y", status=3)
+    said = kamld("import s3://none/x y", status=1)
+    assert "There is no bucket" in said.err
     assert "hidden" not in said.err + said.out
 
 

@@ -71,6 +71,35 @@ def test_all_alike_or_given_up(kamld: Kamld, two_sides: None, digits: Path, here
     assert (here / "joined/0/a.txt").read_text() == "cleaned\n"
 
 
+def test_rows_are_decided_one_by_one(kamld: Kamld, two_sides: None, digits: Path, here: Path) -> None:
+    """b: both changed it; c: gone here, changed there; a: by us alone."""
+    (here / "clean/labels.csv").write_text("file,label\n0/a.txt,0\n0/b.txt,9\n0/c.txt,9\n")
+    kamld("commit clean -m theirs")
+    (digits / "labels.csv").write_text("file,label\n0/a.txt,5\n0/b.txt,8\n")
+    kamld("commit digits -m ours")
+    said = kamld("merge digits clean", status=1).out
+    assert "labels.csv  both changed it  main 31 B, clean 41 B; row 0/b.txt and 1 more changed" in said
+    assert "    0/b.txt  main: 8          clean: 9\n" in said
+    assert "    0/c.txt  main: (deleted)  clean: 9\n" in said
+    assert "Decide: kamld resolve digits labels.csv --row 0/b.txt --ours | --theirs" in said
+    assert "no_conflict" in kamld("resolve digits labels.csv --row 0/a.txt --ours", status=1).err
+    assert "usage" in kamld("resolve digits labels.csv --row 0/b.txt --file x", status=2).err
+    (here / "x").write_text("")
+    assert "usage" in kamld("resolve digits labels.csv --row 0/b.txt --file x", status=2).err
+    left = kamld("resolve digits labels.csv --row 0/b.txt --theirs --json", status=1).json
+    (clash,) = left["conflicts"]
+    assert (clash["row_conflicts"], clash["rows_decided"]) == (1, 1)
+    assert clash["rows"][0] == {
+        "key": ["0/c.txt"], "kind": "deleted by ours", "columns": ["label"], "base": {"label": "2"},
+        "ours": None, "theirs": {"label": "9"},
+    }  # fmt: skip
+    assert "1 decided already." in kamld("merge digits", status=1).out
+    kamld("resolve digits labels.csv --row 0/b.txt --ours", status=1)  # made anew
+    assert "merged clean" in kamld("resolve digits labels.csv --row 0/c.txt --theirs").out
+    kamld("checkout digits joined")
+    assert (here / "joined/labels.csv").read_text() == "file,label\n0/a.txt,5\n0/b.txt,8\n0/c.txt,9\n"
+
+
 def test_only_into_a_branch(kamld: Kamld, two_sides: None) -> None:
     kamld("tag digits@main~1 delivered")
     assert "not_a_branch" in kamld("merge digits clean --into delivered", status=1).err

@@ -89,7 +89,8 @@ def test_hubs_that_are_none(kamld: Kamld, here: Path, monkeypatch: pytest.Monkey
 
 def test_a_path_where_a_whole_version_is_meant(kamld: Kamld, digits: Path) -> None:
     kamld("commit digits -m one")
-    for words in ("log digits:0", "tag digits@main:0 t", "diff digits@main:0 digits@main", "split digits:0"):
+    diff = "diff digits@main:0 digits@main"
+    for words in ("alias digits:0 t", "tag digits@main:0 t", diff, "split digits:0"):
         assert "(path_in_name)" in kamld(words, status=1).err
 
 

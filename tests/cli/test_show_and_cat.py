@@ -62,3 +62,38 @@ def test_cat_of_what_is_no_file(words: Path, kamld: Kamld, asked: str, code: str
     said = kamld(f"cat words:in/a.txt {asked}", status=1)
     assert code in said.err
     assert said.out == ""  # nothing is written unless all can be
+
+
+def test_log_and_show_of_a_path(words: Path, kamld: Kamld) -> None:
+    (words / "t.csv").write_text("a,b\n1,x\n")
+    kamld("commit words -m three")
+    assert [c["message"] for c in kamld("log words:in --json").json] == ["two", "one"]
+    assert [(c["message"], c["added"]) for c in kamld("log 'words:*.csv' --json").json] == [("three", 1)]
+    assert "two" in kamld("log words:in/a.txt -n 1").out
+    assert "more with: kamld log words:in/a.txt -n 5" in kamld("log words:in/a.txt -n 1").out
+    assert "unknown_path" in kamld("log words:im", status=1).err
+    shown = kamld("show words:t.csv --json").json
+    assert shown["columns"] == [{"name": "a", "type": "int64"}, {"name": "b", "type": "string"}]
+    assert (shown["kind"], shown["size"], shown["changed"]["message"]) == ("file", 8, "three")
+    assert kamld("show words:link --json").json["target"] == "in/a.txt"
+    assert "changed  " in kamld("show words:in").out
+    said = kamld("show words:inn", status=1).err
+    assert 'Did you mean "in"?' in said
+
+
+def test_the_history_of_what_is_gone(words: Path, kamld: Kamld) -> None:
+    (words / "in" / "a.txt").unlink()
+    kamld("commit words -m three")
+    said = kamld("log words:in/a.txt").out.splitlines()
+    assert [line.split("  ")[-1] for line in said] == ["removed, 7 B", "6 B → 7 B", "new, 6 B"]
+
+
+def test_show_says_what_was_purged(words: Path, kamld: Kamld) -> None:
+    (words / "t.csv").write_text("name,age\nanna,7\n")
+    kamld("commit words -m three")
+    kamld("purge words:t.csv --reason 'consent withdrawn' --yes")
+    said = kamld("show words:t.csv").out
+    assert "consent withdrawn; its content is gone" in said
+    assert "kamld cat" not in said
+    assert kamld("show words:t.csv --json").json["purged"]["reason"] == "consent withdrawn"
+    assert kamld("du words --json").json["datasets"][0]["versions"] == 3

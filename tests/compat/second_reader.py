@@ -60,7 +60,7 @@ class Hub:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         about = self.record("kamld-hub.json")
-        assert about["format"] == 1
+        assert about["format"] in (1, 2)
         self.packs = {path.stem: path.read_bytes() for path in folder.glob("packs/*/*.pack")}
         self.places = dict(self.index())
 

@@ -13,15 +13,16 @@ import pytest
 from blake3 import blake3
 
 from kamld.blobs import FolderBlobs
-from kamld.records import deployment, hints, history, merging, run
+from kamld.records import deployment, hints, history, holes, merging, run
 from kamld.records.deployment import DeploymentEvent, Prediction
 from kamld.records.encoding import decode, encode
 from kamld.records.hints import Last
 from kamld.records.history import Commit, Dataset
 from kamld.records.names import Name, Reference, Revision, parse_reference
 from kamld.records.run import Run
-from kamld.store import Repository, open_hub, repository
-from kamld.store.repository import Hub
+from kamld.store import Repository, open_hub
+from kamld.store import hub as hub_module
+from kamld.store.hub import Hub, upgrade
 from kamld.store.trees import EXECUTABLE, FOLDER, SYMLINK, tree_id
 from tests.compat.make_hub import make
 from tests.compat.second_reader import Hub as SecondReader
@@ -57,7 +58,7 @@ def test_every_field_of_a_record_is_on_the_page() -> None:
     local = {Prediction}  # a line of a log that is no part of a hub
     kinds = {
         kind
-        for room in (deployment, hints, history, merging, repository, run)
+        for room in (deployment, hints, history, holes, hub_module, merging, run)
         for kind in vars(room).values()
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and not kind.__name__.startswith("_")
     }  # fmt: skip
@@ -77,6 +78,13 @@ def test_second_reader(expected: Any) -> None:
 
 def test_kamld_reads_it_all(hub: Path, expected: Any) -> None:
     assert everything(open_hub(FolderBlobs(hub))) == expected
+
+
+def test_it_can_be_upgraded_and_still_has_it_all(hub: Path, expected: Any) -> None:
+    before, after = upgrade(FolderBlobs(hub))
+    assert (before.format, after.format) == (1, 2)
+    assert everything(open_hub(FolderBlobs(hub))) == expected
+    assert SecondReader(hub).everything() == expected
 
 
 def test_both_read_what_is_made_today(tmp_path: Path) -> None:

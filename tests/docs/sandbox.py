@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from kamld.mount.launch import unmount
+from kamld.mount.records import mounted_folders
 from tests.docs.pages import Block, Command, blocks, commands, matches
 
 COMMAND_SECONDS = 150
@@ -138,6 +140,9 @@ class Sandbox:
             subprocess.run(stop, env=environment, timeout=60, check=False, capture_output=True)
         for companion in filter(None, (self._shell, self._python)):
             companion.close()
+        for mounted in mounted_folders():
+            if mounted.startswith(f"{self.folder}/"):
+                unmount(Path(mounted), gone=True)
         left = self._processes_after(STOP_SECONDS)
         for process in left:
             with contextlib.suppress(ProcessLookupError):

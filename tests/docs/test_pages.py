@@ -14,7 +14,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 def _marked(page: Path) -> object:
     """A page that calls another program in its text needs that component."""
     text = page.read_text("utf-8")
-    needs = [pytest.mark.needs(program) for program in ("curl", "git") if f"$ {program} " in text]
+    commands = {"curl": "curl", "git": "git", "fuse": "kamld mount"}
+    needs = [pytest.mark.needs(part) for part, command in commands.items() if f"$ {command} " in text]
     return pytest.param(page, marks=needs, id=str(page.relative_to(ROOT)))
 
 

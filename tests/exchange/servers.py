@@ -9,13 +9,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 PEERS = Path(sys.prefix) / "test-peers"
 
 
 class Web:
-    """Files by path. `cut`: answers end after so many bytes; `ranges`: whether it knows them."""
+    """Files by path. `cut`: answers end after so many bytes, `cuts`: the next ones do; `ranges`: whether it
+    knows them; `lie`: how much longer it says that a file is; `then`: what a file is after each answer."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -23,6 +24,11 @@ class Web:
         self.secrets: list[str] = []
         self.redirects: dict[str, str] = {}
         self.cut, self.ranges, self.failures, self.length = 0, True, 0, True
+        self.cuts: list[int] = []
+        self.lie = 0
+        self.etags = True
+        self.then: list[bytes] = []
+        self.headers: dict[str, str] = {}
         self.address = ""
 
 
@@ -59,15 +65,23 @@ def web_server() -> Iterator[Web]:
             if asked and web.ranges and self.headers.get("If-Range", etag) == etag:
                 low, _, high = asked.removeprefix("bytes=").partition("-")
                 start, end, status = int(low), min(int(high) + 1 if high else len(data), len(data)), 206
+            if start >= len(data) and status == 206:
+                self.send_error(416)
+                return
             self.send_response(status)
-            self.send_header("ETag", etag)
+            if web.etags:
+                self.send_header("ETag", etag)
+            for name, value in web.headers.items():
+                self.send_header(name, value)
             if status == 206:
-                self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(data)}")
+                self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(data) + web.lie}")
             if web.length:
-                self.send_header("Content-Length", str(end - start))
+                self.send_header("Content-Length", str(end - start + web.lie))
             self.end_headers()
             with contextlib.suppress(OSError):
-                self.wfile.write(data[start:end][: web.cut or None])
+                self.wfile.write(data[start:end][: web.cuts.pop(0) if web.cuts else web.cut or None])
+            if web.then:
+                web.files[self.path.partition("?")[0]] = web.then.pop(0)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -100,3 +114,15 @@ def s3_server() -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()
+
+
+@contextlib.contextmanager
+def s3_bucket(name: str) -> Iterator[dict[str, str]]:
+    """The variables by which a bucket on a server of its own is reached."""
+    with s3_server() as address:
+        asked = Request(f"{address}/{name}", method="PUT", headers={"Authorization": "AWS k:s"})
+        with urlopen(asked):
+            yield {
+                "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "us-east-1",
+                "AWS_ENDPOINT_URL": address,
+            }  # fmt: skip

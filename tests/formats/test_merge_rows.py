@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from random import Random
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from kamld.errors import Invalid
 from kamld.formats.tables import RowConflict, RowMerge, merge_rows
+from kamld.formats.tables.merging import lines as merging
 
 Table = dict[str, dict[str, str]]
 CELL = st.sampled_from(["", "a", "b", 'say "hi"', "1,5", "two\nlines"])
@@ -114,6 +116,84 @@ def test_who_decides_for_theirs_gets_their_cells(base: Table, ours: Table, their
             assert rows[conflict.label][name] == theirs[conflict.label][name]
 
 
+class OneByOne:
+    """In the place of what settles rows in bulk: it settles none."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __bool__(self) -> bool:
+        return False
+
+
+@given(TABLES, TABLES, TABLES, st.randoms(use_true_random=False), st.sampled_from(["none", "ours", "theirs"]))
+def test_in_bulk_it_is_what_it_is_row_by_row(
+    base: Table, ours: Table, theirs: Table, random: Random, wider: str
+) -> None:
+    """Also with other columns on one side, in another order of rows and in tiny pieces."""
+    wide = {"ours": ours, "theirs": theirs}.get(wider, {})
+    rows = list(theirs.items())
+    random.shuffle(rows)
+    tables = [as_csv(base), as_csv(ours), as_csv(dict(rows))]
+    if wide:
+        lines = [b"id,z,x,y\n", *(
+            line.replace(b",", b',"z, %d",' % n, 1)
+            for n, line in enumerate(csv_rows(tables[1 if wider == "ours" else 2]))
+        )]  # fmt: skip
+        tables[1 if wider == "ours" else 2] = b"".join(lines)
+    found = []
+    for cells, at_once in ((merging.Cells, 1 << 15), (merging.Cells, 2), (OneByOne, 1 << 15)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(merging, "Cells", cells)
+            patch.setattr(merging, "_ROWS", at_once)
+            done, data = merged(*tables, key=["id"], decide=lambda c: random_side(c.label))
+        found.append((done.rows, done.conflict_count, data))
+    assert found[0] == found[1] == found[2]
+
+
+def csv_rows(data: bytes) -> list[bytes]:
+    """Each with its line end, which may not be its only one."""
+    rows = csv.reader(io.StringIO(data.decode(), newline=""))
+    return [as_csv_row(row) for row in rows][1:]
+
+
+def as_csv_row(row: list[str]) -> bytes:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerow(row)
+    return out.getvalue().encode()
+
+
+def random_side(label: str) -> str | None:
+    return {"a": "ours", "b": "theirs"}.get(label)
+
+
+def test_many_rows_that_both_changed() -> None:
+    """More than is joined at once, long and short ones, one side in another order."""
+    count = 40_000
+    words = [f"{n:x}" * (300 if n % 1000 == 0 else 1) for n in range(count)]
+    base = {f"k{n}": {"x": "", "y": words[n]} for n in range(count)}
+    ours = {key: {"x": "ours", "y": row["y"]} for key, row in base.items() if key != "k77"}
+    theirs = {key: {"x": "", "y": "theirs"} for key in reversed(base) if key != "k88"}
+    del base["k5"]
+    done, data = merged(as_csv(base), as_csv(ours), as_csv(theirs))
+    assert [conflict.label for conflict in done.conflicts] == ["k5", "k88", "k77"]
+    done, data = merged(as_csv(base), as_csv(ours), as_csv(theirs), decide=lambda _: "ours")
+    rows = from_csv(data)
+    assert list(rows) == list(ours)
+    assert rows.pop("k5") == {"x": "ours", "y": words[5]}
+    assert rows.pop("k88") == ours["k88"]
+    assert all(row == {"x": "ours", "y": "theirs"} for row in rows.values())
+    assert done.rows == count - 3
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_many_conflicts_are_counted_and_the_first_are_kept(suffix: str) -> None:
+    write = as_csv if suffix == ".csv" else as_jsonl
+    tables = [write({f"k{n}": {"x": x, "y": ""} for n in range(40_000)}) for x in ("", "a", "b")]
+    done, _ = merged(*tables, suffix=suffix)
+    assert (done.conflict_count, len(done.conflicts), done.written) == (40_000, 1000, False)
+    assert [conflict.label for conflict in done.conflicts[:3]] == ["k0", "k1", "k2"]
+
+
 def test_a_small_budget_gives_the_same() -> None:
     base = b"id,x\n" + b"".join(b"%d,%d\n" % (n, n) for n in range(30_000))
     ours, theirs = base.replace(b"\n7,7\n", b"\n7,8\n"), base.replace(b"\n9,9\n", b"\n") + b"n,1\n"
@@ -139,6 +219,7 @@ def test_what_nobody_touched_stays_byte_for_byte() -> None:
         ("not_a_table", [b"\0\1"] * 3, {}),
         ("not_a_table", [b""] * 3, {}),
         ("columns_conflict", [b"k,x,y\na,1,2\n", b"k,x,y\na,9,2\n", b"k,y\na,2\n"], {}),
+        ("columns_conflict", [b"k;x;y\na;1;2\n", b"k,x,y\na,9,2\n", b"k,y\na,2\n"], {}),
     ],
 )
 def test_what_cannot_be_joined_by_rows_is_refused(

@@ -14,7 +14,7 @@ from pyarrow import ipc, parquet
 from kamld.errors import Invalid, KamldError, NotFound
 from kamld.reading import Example, Files, Reader, Table, files_of, table_of
 from kamld.reading.folders import Folders
-from kamld.reading.globs import compiled, fixed_folder
+from kamld.records.globs import Glob
 from kamld.store import Repository, Tree
 from kamld.store.trees import FOLDER
 from tests.store.hubs import commit, fresh
@@ -52,9 +52,10 @@ def stored() -> Files:
     ],
 )
 def test_patterns(pattern: str, matching: list[str], other: list[str]) -> None:
-    means = compiled(pattern)
-    assert [path for path in matching + other if means.fullmatch(path)] == matching
-    assert all(path.startswith(fixed_folder(pattern)) for path in matching)
+    glob = Glob(pattern)
+    assert [path for path in matching + other if glob.matches(path)] == matching
+    assert all(path.startswith(glob.folder) for path in matching)
+    assert all(glob.may_be_in(path.rpartition("/")[0]) for path in matching if "/" in path)
 
 
 NAMES = st.sampled_from([b"a", b"b", b"a-", b"a.b", b"a0"])

@@ -2,15 +2,19 @@
 
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from kamld.blobs import FolderBlobs
 from kamld.errors import SystemFault
 from kamld.records.history import Dataset, Kind
 from kamld.records.names import Name
 from kamld.runs import draft
 from kamld.runs.unfinished import close_unfinished
+from kamld.store import Tree, open_hub
+from kamld.store.gc import collect
 from tests.runs.stage import ROOT, Stage, Told, staged
 from tests.workspace.killed import STATUS
 
@@ -174,3 +178,52 @@ def test_an_output_whose_name_somebody_else_was_faster_to_make(
     made = stage.run("sh", "-c", WRITE, outputs=["model:net"])
     assert [landing.branch for landing in made.landings] == ["main"]
     assert set(stage.files("net")) == {"theirs", "model"}
+
+
+def test_a_collection_at_any_moment_of_a_run_takes_nothing_from_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the command runs, between what is written and what is sealed, and before the outputs land."""
+    other = open_hub(FolderBlobs(Path(stage.repository.blobs.location)))
+    sealed, collected = stage.repository.sealed, []
+
+    def collecting(of: object, name: str) -> None:
+        step = getattr(of, name)
+
+        def after(*given: object, **named: object) -> object:
+            collected.extend(collect(other, 0, timedelta(0)) for _ in range(2))
+            return step(*given, **named)
+
+        monkeypatch.setattr(of, name, after)
+
+    for name in ("claim_number", "seal_run"):
+        collecting(sealed, name)
+    collecting(stage.executor, "watch")
+    collecting(stage.repository, "land")
+    run = stage.run("sh", "-c", WRITE, outputs=["model:net"]).run
+    assert any(one.waits_for for one in collected)
+    assert stage.files("net@v1") == {"model": f"{run.id}\n".encode()}
+    assert stage.text(run.stdout) == b"done\n"
+    assert run.code
+    for row in Tree(other.objects, bytes.fromhex(run.code.tree)).entries().rows():
+        other.objects.read(row.id)
+    assert other.leases.all() == {}
+
+
+def test_what_a_killed_run_needs_is_kept_until_it_is_closed(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (stage.folder / "train.py").write_text("print(1)\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(stage.repository.sealed, "seal_run", broken)
+        broken_run(stage)
+    drafts = frozenset(draft.kept_for(stage.state))
+    assert {root.kind for root in drafts} >= {"tree"}
+    for _ in range(2):
+        collect(stage.repository, 0, timedelta(0), drafts)
+    [closed] = close_unfinished(stage.repository, stage.executor, stage.live, stage.state)
+    assert closed.run
+    assert closed.run.code
+    tree = Tree(stage.repository.objects, bytes.fromhex(closed.run.code.tree))
+    assert [stage.repository.objects.read(row.id) for row in tree.entries().rows()] == [b"print(1)\n"]
+    assert list(draft.kept_for(stage.state)) == []

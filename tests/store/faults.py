@@ -4,7 +4,8 @@
 a network does: the swap landed, its reply did not come, and the retry finds its own value there.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from kamld.blobs import Blobs, Changed, Listed
@@ -31,6 +32,24 @@ class Plan:
         return len(self.writes) == self.at
 
 
+@dataclass
+class Stepping(Plan):
+    """Calls somebody else before each write."""
+
+    step: Callable[[int], None] = lambda _: None
+    inside: bool = field(default=False)
+
+    def reached(self, what: str) -> bool:
+        if not self.inside:
+            self.writes.append(what)
+            self.inside = True
+            try:
+                self.step(len(self.writes))
+            finally:
+                self.inside = False
+        return False
+
+
 class FaultyBlobs:
     def __init__(self, inner: Blobs, plan: Plan) -> None:
         self._inner = inner
@@ -54,6 +73,9 @@ class FaultyBlobs:
 
     def list(self, prefix: str) -> Iterator[Listed]:
         return self._inner.list(prefix)
+
+    def turn(self, what: str, seconds: float) -> AbstractContextManager[bool]:
+        return self._inner.turn(what, seconds)
 
     def put(self, key: str, parts: Sequence[Buffer]) -> None:
         failing = self._before(f"put {key}")

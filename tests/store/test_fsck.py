@@ -174,3 +174,15 @@ def told_or_harmless(hub: Path, copy: Path, gone: str) -> bool:
 @cache
 def of_sound(hub: Path) -> dict[str, object]:
     return everything(FolderBlobs(hub))
+
+
+def test_an_object_that_two_packs_have_is_no_damage() -> None:
+    """As two who wrote the same at once leave it, once an index made anew lists both together."""
+    repository, _ = fresh()
+    with open_hub(repository.blobs, 1).writer() as writer:
+        writer.put(b"x" * 2000)
+        with repository.writer() as other:
+            other.put(b"x" * 2000)
+            other.put(b"y")
+    repository.rebuild_index()
+    assert check(repository.blobs).findings == []

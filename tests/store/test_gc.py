@@ -1,20 +1,23 @@
 """Giving room back: what is kept, what goes, and that nobody who works meanwhile loses anything."""
 
+import os
 import random
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kamld.blobs import MemoryBlobs
+from kamld.blobs import FolderBlobs, MemoryBlobs
 from kamld.errors import KamldError
 from kamld.records.history import Dataset
-from kamld.store import Entries, Repository, Writer, open_hub
+from kamld.store import Entries, Repository, Writer, leases, open_hub
 from kamld.store.gc import collect, find_roots, kept_by, look
 from kamld.store.gc.roots import since
 from kamld.store.index import as_ids
 from kamld.store.leases import condemned
+from tests.store.faults import FaultyBlobs, Plan
 from tests.store.hubs import AUTHOR, check_whole, commit, files_of, fresh, head, put
 
 NOW = timedelta(0)
@@ -157,10 +160,10 @@ def test_who_began_before_is_waited_for_and_may_rely_on_it() -> None:
         entries = put(writer, {b"a": data(1)})
         assert writer.objects_added == added  # it relies on what nobody names
         assert collect(repository, DAYS, NOW).condemned == 1
-        assert collect(repository, DAYS, NOW).waits_for == ("writer",)
         version = other.write_version(writer, entries, parents=(), author=AUTHOR, message="m")
-    assert collect(repository, DAYS, NOW).copied == 1  # the commit holds a lease until it lands
+    assert collect(repository, DAYS, NOW).waits_for == ("writer",)  # until what it wrote has landed
     other.land_version(dataset, "main", version, author=AUTHOR)
+    assert collect(repository, DAYS, NOW).copied == 1
     assert files_of(open_hub(repository.blobs), head(repository, dataset)) == {b"a": data(1)}
 
 
@@ -179,15 +182,47 @@ def test_who_begins_afterwards_relies_on_nothing_condemned_even_under_the_same_n
     check_whole(open_hub(repository.blobs), dataset)
 
 
-def test_leases_end() -> None:
+def test_a_version_that_is_forgotten_holds_nobody_up() -> None:
+    repository, _ = fresh()
+    with repository.writer() as writer:
+        entries = put(writer, {b"a": data(1)})
+        version = repository.write_version(writer, entries, parents=(), author=AUTHOR, message="m")
+    assert len(repository.leases.all()) == 1
+    del version, writer
+    assert repository.leases.all() == {}
+
+
+def test_a_small_commit_takes_one_lease() -> None:
+    plan = Plan()
+    repository, dataset = fresh(FaultyBlobs(MemoryBlobs(), plan))
+    commit(repository, dataset, {b"a": data(1)})
+    writes = [what.split("/")[0] for what in plan.writes if "leases/" in what]
+    assert writes == ["post leases", "delete leases"]
+
+
+def test_leases_end(monkeypatch: pytest.MonkeyPatch) -> None:
     repository, _ = fresh()
     with repository.leases.take("reader", ("ab" * 32,)) as held:
         assert [lease.what for lease in repository.leases.all().values()] == ["reader"]
         assert not held.lost
     assert repository.leases.all() == {}
-    with repository.leases.take("reader", seconds=-1) as held:
+    with repository.leases.take("reader", seconds=-301) as held:
         assert held.lost
+        assert len(repository.leases.all()) == 1  # as long as this process lives
+        monkeypatch.setattr(leases, "_host", lambda: "another machine")  # which cannot know that
         assert repository.leases.all() == {}
+
+
+def test_the_lease_of_a_dead_process_does_not_count(tmp_path: Path) -> None:
+    repository = open_hub(FolderBlobs(tmp_path / "hub"))
+    ours = repository.leases.begin("reader")
+    child = os.fork()
+    if child == 0:
+        held = open_hub(FolderBlobs(tmp_path / "hub")).leases.begin("writer")
+        repository.leases.end(ours)  # which it only has a copy of
+        os._exit(len(repository.leases.all()) if held else 0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
+    assert [lease.what for lease in repository.leases.all().values()] == ["reader"]
 
 
 def test_a_lost_object_stops_it() -> None:

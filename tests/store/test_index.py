@@ -49,6 +49,16 @@ def check(index: Index, model: Model, missing: list[bytes]) -> None:
                 *(int(column[at]) for column in (places.offset, places.stored, places.raw, places.codec)),
             )
             assert found == model[identifier]
+    for segment in index.segments():  # a look-up of one takes another way
+        gone = set(segment.packs[::2])
+        for without in (set(), gone):
+            rows = segment.find(as_ids(wanted), without).tolist()
+            assert rows == [segment.row_of(identifier, without) for identifier in wanted]
+    for identifier in wanted[:20]:
+        one = index.find(as_ids([identifier]))
+        assert bool(one.found[0]) == (identifier in model)
+        if identifier in model:
+            assert one.packs[int(one.pack[0])] == model[identifier][0]
 
 
 def id_of(text: object) -> bytes:

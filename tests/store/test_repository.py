@@ -13,7 +13,7 @@ from kamld.records.history import Dataset
 from kamld.records.names import Name, parse_reference
 from kamld.store import Repository, open_hub
 from kamld.store.envelope import seal, unseal
-from kamld.store.repository import Hub
+from kamld.store.hub import FORMAT, Hub
 from tests.store.hubs import check_whole, commit, files_of, fresh, head
 
 # --- opening
@@ -21,7 +21,7 @@ from tests.store.hubs import check_whole, commit, files_of, fresh, head
 
 def test_an_empty_folder_becomes_a_hub(tmp_path: Path) -> None:
     made = open_hub(FolderBlobs(tmp_path / "a" / "hub")).hub
-    assert made.format == 1
+    assert made.format == FORMAT
     assert open_hub(FolderBlobs(tmp_path / "a" / "hub")).hub == made
 
 
@@ -50,8 +50,8 @@ def test_a_newer_hub() -> None:
     blobs = MemoryBlobs()
     open_hub(blobs)
     data = blobs.get("kamld-hub.json")
-    assert unseal(data, Hub, "it").format == 1
-    blobs.swap("kamld-hub.json", data, b'{"chunking":"by lines","format":2}\nand so on')
+    assert unseal(data, Hub, "it").format == FORMAT
+    blobs.swap("kamld-hub.json", data, b'{"chunking":"by lines","format":3}\nand so on')
     with pytest.raises(SystemFault) as fault:
         open_hub(blobs)
     assert fault.value.code == "newer_hub"

@@ -95,6 +95,13 @@ def test_diff_is_that_of_dicts(old: Rows, new: Rows) -> None:
     assert [c.sort for c in diff(keep(repository, old), None)] == ["removed"] * len(old)
 
 
+@given(entries, entries, paths)
+def test_diff_of_a_path(old: Rows, new: Rows, path: bytes) -> None:
+    repository = hub()
+    trees = keep(repository, old), keep(repository, new)
+    assert diff(*trees, path) == [c for c in diff(*trees) if c.path == path or c.path.startswith(path + b"/")]
+
+
 @given(entries, paths)
 def test_under(rows: Rows, path: bytes) -> None:
     tree = keep(hub(), rows)
@@ -182,6 +189,9 @@ def test_diff_reads_changed_pages_only() -> None:
     assert reads == [1, 1]
     assert diff(old, old) == []
     assert reads == [1, 1]
+    assert [change.path for change in diff(old, new, path)] == [path]
+    assert diff(old, new, b"nowhere") == []
+    assert reads == [1, 1, 1, 1, 0, 0]
 
 
 @given(st.binary(max_size=120), st.integers(0, 5))

@@ -46,3 +46,11 @@ def commit(repository: Repository, folder: Path) -> Callable[..., CommitResult]:
         return commit_folder(repository, top, message, name=wanted, kind="dataset", author="me")
 
     return run
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    """An empty folder."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return folder

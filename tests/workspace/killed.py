@@ -1,6 +1,6 @@
 """Dying at a marked moment: a process that ends, as by `kill -9`, right before or after a function.
 
-python -m tests.workspace.killed WHEN HUB FOLDER NAME     commits the folder
+python -m tests.workspace.killed WHEN HUB FOLDER NAME [amend | BRANCH]     commits the folder
 
 WHEN is `before:MODULE:ATTRIBUTE`, `after:…`, or `never`.
 """
@@ -15,7 +15,7 @@ from kamld.blobs import FolderBlobs
 from kamld.errors import KamldError
 from kamld.records.names import Name
 from kamld.store import open_hub
-from kamld.workspace import commit_folder
+from kamld.workspace import Wish, commit_folder
 
 STATUS = 9
 
@@ -40,11 +40,14 @@ def die(when: str) -> None:
 
 
 def main() -> int:
-    when, hub, folder, name = sys.argv[1:]
+    when, hub, folder, name, *how = sys.argv[1:]
+    wish = Wish() if not how else Wish(amend=True) if how == ["amend"] else Wish(branch=how[0])
     repository = open_hub(FolderBlobs(Path(hub)), 2)
     die(when)
     try:
-        commit_folder(repository, Path(folder), "m", name=Name("default", name), kind="dataset", author="me")
+        commit_folder(
+            repository, Path(folder), "m", name=Name("default", name), kind="dataset", author="me", wish=wish
+        )
     except KamldError as error:
         os.write(2, f"{error.code}: {error}\n".encode())
         return error.exit_status

@@ -18,8 +18,8 @@ from kamld.records.names import Name, parse_reference
 from kamld.store import Entries, Repository, open_hub
 from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK, Entry, entries_of
 from kamld.workspace import CommitResult, check_out, commit_folder, folder_status, materialise, read_binding
-from kamld.workspace.checkout import check_paths
 from kamld.workspace.leftovers import make_folder
+from kamld.workspace.placing.paths import check_paths
 
 Commit = Callable[..., CommitResult]
 
@@ -229,13 +229,13 @@ hub, target, moves = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 repository = open_hub(FolderBlobs(hub), 2)
 resolved = repository.resolve(parse_reference("photos", "default"))
 entries = repository.tree(resolved.commit).entries()
-rename, made = Path.rename, []
-def counted(self, to):
+rename, made = os.rename, []
+def counted(name, to, **folders):
     if len(made) == moves:
         os._exit(9)
     made.append(to)
-    return rename(self, to)
-Path.rename = counted
+    return rename(name, to, **folders)
+os.rename = counted
 check_out(repository, resolved, entries, target, threads=2)
 """
 

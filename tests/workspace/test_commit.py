@@ -15,7 +15,6 @@ from kamld.records.history import Dataset, Kind
 from kamld.records.names import Name, Reference
 from kamld.store import Repository, open_hub
 from kamld.workspace import CommitResult, commit_folder, folder_status, read_binding
-from kamld.workspace import commit as commit_module
 from kamld.workspace.binding import write_binding
 
 Commit = Callable[..., CommitResult]
@@ -226,7 +225,7 @@ def test_a_failure_while_landing_leaves_the_name_free(
         raise SystemFault("no_space", "The disk is full.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(commit_module, "move_branch", refuse)
+        patch.setattr(Repository, "land_on", refuse)
         with pytest.raises(SystemFault):
             commit()
     assert read_binding(folder) is None

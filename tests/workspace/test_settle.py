@@ -21,7 +21,7 @@ from kamld.workspace import (
     read_binding,
     settle,
 )
-from kamld.workspace import commit as commit_module
+from kamld.workspace.committing import landing
 from kamld.workspace.settle import landed_on
 from tests.conftest import SmallDisk
 from tests.workspace.killed import STATUS
@@ -29,19 +29,20 @@ from tests.workspace.killed import STATUS
 Commit = Callable[..., CommitResult]
 ROOT = Path(__file__).resolve().parents[2]
 LANDED = {
-    "before:kamld.workspace.commit:finish": True,
-    "after:kamld.workspace.commit:finish": True,
-    "after:kamld.workspace.commit:move_branch": True,
-    "before:kamld.workspace.commit:move_branch": False,
+    "before:kamld.workspace.committing.landing:finish": True,
+    "after:kamld.workspace.committing.landing:finish": True,
+    "after:kamld.store.repository:Repository.land_on": True,
+    "before:kamld.store.repository:Repository.land_on": False,
     "before:kamld.workspace.settle:_sync": False,
     "after:kamld.store.repository:Repository.create": False,
     "before:kamld.store.repository:Repository.create": False,
 }
 
 
-def killed(when: str, repository: Repository, folder: Path, name: str = "photos") -> None:
+def killed(when: str, repository: Repository, folder: Path, name: str = "photos", *how: str) -> None:
     words = [sys.executable, "-m", "tests.workspace.killed", when, repository.blobs.location]
-    done = subprocess.run([*words, str(folder), name], cwd=ROOT, capture_output=True, text=True, check=False)
+    words += [str(folder), name, *how]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == STATUS, done.stderr
 
 
@@ -98,6 +99,27 @@ def test_a_later_commit_that_was_killed(
     assert list((folder / ".kamld").glob("landing*")) == []
 
 
+@pytest.mark.parametrize("how", ["amend", "try"])
+@pytest.mark.parametrize("when", [when for when in LANDED if "create" not in when])
+def test_an_amending_or_a_new_branch_that_was_killed(
+    repository: Repository, folder: Path, commit: Commit, when: str, how: str
+) -> None:
+    first = commit()
+    assert first.committed
+    (folder / "new").write_text("new")
+    killed(when, repository, folder, "photos", how)
+    binding = settle(folder, hub_of(repository))
+    assert binding
+    landed = LANDED[when]
+    assert (folder_status(folder, binding, repository).changes == []) == landed
+    assert binding.branch == ("try" if landed and how == "try" else "main")
+    history = list(repository.log(binding.commit))
+    assert (binding.commit != first.committed.commit_id) == landed
+    assert len(history) == (2 if landed and how == "try" else 1)
+    assert list((folder / ".kamld").glob("landing*")) == []
+    assert repository.refs.find(first.dataset, binding.branch).commit == binding.commit  # type: ignore[union-attr]
+
+
 def test_a_killed_commit_that_others_had_merged_or_that_was_kept_apart(
     repository: Repository, folder: Path, tmp_path: Path, commit: Commit
 ) -> None:
@@ -125,7 +147,7 @@ def test_a_killed_commit_that_others_had_merged_or_that_was_kept_apart(
 
 
 def test_status_of_a_folder_whose_first_commit_was_killed(repository: Repository, folder: Path) -> None:
-    killed("before:kamld.workspace.commit:finish", repository, folder)
+    killed("before:kamld.workspace.committing.landing:finish", repository, folder)
     with pytest.raises(NotFound):
         find_binding(folder)
     assert find_binding(folder, hub_of(repository))[0] == folder
@@ -135,13 +157,13 @@ def test_a_commit_that_goes_on_is_not_settled_by_others(
     repository: Repository, folder: Path, commit: Commit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    move = commit_module.move_branch
+    move = Repository.land_on
 
-    def meddled(*words: object) -> object:
+    def meddled(*words: object, **named: object) -> object:
         seen.append((settle(folder, hub_of(repository)), len(list((folder / ".kamld").glob("landing*")))))
-        return move(*words)  # type: ignore[arg-type]
+        return move(*words, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(commit_module, "move_branch", meddled)
+    monkeypatch.setattr(Repository, "land_on", meddled)
     commit()
     assert seen == [(None, 1)]
 
@@ -153,7 +175,7 @@ def test_a_failure_after_landing_says_that_it_is_committed(
         raise SystemFault("no_space", "The disk is full. Nothing was changed.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(commit_module, "finish", full)
+        patch.setattr(landing, "finish", full)
         with pytest.raises(SystemFault) as caught:
             commit()
     head = repository.resolve(Reference(Name("default", "photos")))
@@ -167,7 +189,7 @@ def test_a_commit_to_another_hub_that_was_interrupted(
 ) -> None:
 
     other = open_hub(FolderBlobs(tmp_path / "elsewhere"), 2)
-    killed("before:kamld.workspace.commit:finish", other, folder)
+    killed("before:kamld.workspace.committing.landing:finish", other, folder)
     with pytest.raises(Conflict, match="was interrupted") as caught:
         commit()
     assert str(tmp_path / "elsewhere") in caught.value.hint

@@ -104,14 +104,13 @@ def test_a_folder_of_no_dataset(tmp_path: Path) -> None:
 @pytest.fixture
 def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system that keeps every second second only, as FAT does."""
-    look = scan_module._add
+    add = scan_module._Found.add
 
-    def rounded(found: Any, *words: Any) -> None:
-        look(found, *words)
-        path, kind, size, mtime, ctime, inode = found.rows.pop()
-        found.rows.append((path, kind, size, _even(mtime), _even(ctime), inode))
+    def rounded(found: Any, path: bytes, kind: int, state: tuple[int, int, int, int]) -> None:
+        size, mtime, ctime, inode = state
+        add(found, path, kind, (size, _even(mtime), _even(ctime), inode))
 
-    monkeypatch.setattr(scan_module, "_add", rounded)
+    monkeypatch.setattr(scan_module._Found, "add", rounded)
 
 
 def _even(stamp: int) -> int:
@@ -154,13 +153,15 @@ def test_a_file_that_vanishes_during_the_scan_takes_no_other_with_it(
 ) -> None:
     vanished: list[bytes] = []
 
-    def skipped(entry: Any, path: bytes, *_: object) -> bool:
+    look = scan_module._add
+
+    def vanishing(found: Any, place: str, path: bytes, entry: Any) -> None:
         if path.startswith(b"1/") and not vanished:  # the first of its folder, which has been listed
             vanished.append(path)
-            os.unlink(entry.path)
-        return False
+            os.unlink(os.path.join(place, entry.name))
+        look(found, place, path, entry)
 
     before = set(scan_module.scan(folder).paths)
-    monkeypatch.setattr(scan_module, "_skipped", skipped)
+    monkeypatch.setattr(scan_module, "_add", vanishing)
     assert set(scan_module.scan(folder).paths) == before - set(vanished)
     assert len(vanished) == 1

@@ -4,42 +4,26 @@ A handle is a name; nothing is looked up before a method is called, so there may
 first `commit` is still to make.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from kamld import ids
+from kamld.api.branches import Branches
 from kamld.api.connect import connect
+from kamld.api.folders import Where
+from kamld.api.health import verbs as health
+from kamld.api.health.values import Purge
 from kamld.api.shown import Listing, html, plain, size
-from kamld.api.version import Change, Checkout, Listed, Version, change_of
-from kamld.app import App
-from kamld.errors import Conflict, KamldError, NotFound
+from kamld.api.version import Change, Checkout, Listed, Version
+from kamld.changes.checks import parse_rule
+from kamld.errors import KamldError, NotFound
 from kamld.records.history import Dataset as Record
 from kamld.records.names import MAIN, Reference, parse_revision
+from kamld.store.gc import usage
+from kamld.store.gc.usage import measure
 from kamld.store.refs.revisions import Resolved
-from kamld.workspace import commit_folder, find_binding, folder_status, settle
-
-Where = str | os.PathLike[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """`changed` False: nothing had changed, and `version` is what was there before.
-
-    `landed`: moved (onto the branch), merged (with what others committed meanwhile), or kept (apart,
-    as `branch`, because others had changed the same files: `conflicts`).
-    """
-
-    version: Version
-    changed: bool
-    created: bool
-    branch: str
-    landed: str
-    changes: Sequence[Change]
-    conflicts: tuple[str, ...]
-    bytes_added: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +38,27 @@ class Name:
         return {"name": self.name, "kind": self.kind, "version": ids.short(self.commit)}
 
 
-class Dataset:
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a dataset takes, in bytes: its newest version and all versions as files, what they take in the
+    hub, of that what no other has too, and what the newest version does not need."""
+
+    name: str  # with the project
+    newest: int
+    versions: int
+    as_files: int
+    stored: int
+    alone: int
+    history: int
+
+    def _shown(self) -> dict[str, str]:
+        sizes = ("newest", "as_files", "stored", "alone", "history")
+        shown = {word.replace("_", " "): size(getattr(self, word)) for word in sizes}
+        return {"name": self.name, "versions": f"{self.versions:,}"} | shown
+
+
+class Dataset(Branches):
     """A dataset; `Model` is one whose kind says so. Made by `kamld.dataset` and `kamld.model`."""
-
-    kind = "dataset"
-
-    def __init__(self, app: App, name: str) -> None:
-        self._app = app
-        self._name = app.name(name)
 
     @property
     def name(self) -> str:
@@ -93,65 +90,45 @@ class Dataset:
         """The same as `at`: a version shows itself."""
         return self.at(revision)
 
-    def log(self, revision: str = MAIN, count: int | None = None) -> Listing[Version]:
-        """This version and those before it, newest first, at most `count`. Raises as `at`."""
-        record, start = self._record(), self._resolve(revision)
-        history = islice(self._app.repository.log(start.commit_id), count)
-        return Listing(Version(self._app, Resolved(record, i, commit, None)) for i, commit in history)
+    def log(self, revision: str = MAIN, count: int | None = None, path: str = "") -> Listing[Version]:
+        """This version and those before it, newest first, at most `count`; with a `path` (a file, folder
+        or pattern) only those that changed it. Raises as `at`."""
+        return Listing(islice(self.at(revision)._history(path), count))
 
     def diff(self, old: str, new: str = MAIN) -> Listing[Change]:
         """What changed from one version to another, by path. Raises as `at`."""
         return self.at(new).diff(self.at(old))
 
-    def ls(self, path: str = "", revision: str = MAIN) -> Listing[Listed]:
-        """What is directly in a folder. Raises NotFound (unknown_path), and as `at`."""
-        return self.at(revision).ls(path)
+    def ls(
+        self, path: str = "", revision: str = MAIN, *, after: str = "", limit: int | None = None
+    ) -> Listing[Listed]:
+        """What is directly in a folder, or the files of a pattern. Raises as `Version.ls` and `at`."""
+        return self.at(revision).ls(path, after=after, limit=limit)
 
     def checkout(self, folder: Where | None = None, revision: str = MAIN, path: str = "") -> Checkout:
         """The files of a version in a new folder. Raises as `Version.checkout` and `at`."""
         return self.at(revision).checkout(folder, path)
 
-    # Folders
-
-    def commit(self, folder: Where, message: str) -> Committed:
-        """Keep what is in the folder as a new version; the first one makes the dataset.
-
-        Raises NotFound (no_such_folder), Conflict (name_taken, bound_elsewhere, other_kind …),
-        Invalid (empty_folder, special_file), SystemFault.
-        """
-        app, target = self._app, self._folder(folder)
-        binding = settle(target, app.of_binding)
-        repository = app.of_binding(target, binding) if binding else app.new_repository
-        there = repository.names.find(self._name)
-        if there is not None and repository.is_made(there):
-            self._check(there)
-        done = commit_folder(repository, target, message, name=self._name, kind=self.kind, author=app.author)
-        committed = done.committed
-        commit_id = committed.commit_id if committed else done.base or ""
-        version = Version(app, Resolved(done.dataset, commit_id, repository.commit(commit_id), None))
-        landed = committed.landed if committed else None
-        return Committed(
-            version=version, changed=committed is not None, created=done.created,
-            branch=landed.branch if landed else binding.branch if binding else MAIN,
-            landed=landed.how if landed else "moved", changes=Listing(map(change_of, done.changes)),
-            conflicts=tuple(os.fsdecode(path) for path in landed.conflicts) if landed else (),
-            bytes_added=done.bytes_added,
-        )  # fmt: skip
-
-    def status(self, folder: Where) -> Listing[Change]:
-        """What changed in a folder since the version it comes from. Raises NotFound (not_bound),
-        Conflict (bound_elsewhere), SystemFault."""
-        top, binding = find_binding(self._folder(folder), self._app.of_binding)
-        if binding.full_name != self._name:
-            raise Conflict("bound_elsewhere", f"{top} is a folder of {binding.full_name}.")
-        status = folder_status(top, binding, self._app.of_binding(top, binding))
-        return Listing(map(change_of, status.changes))
+    def du(self) -> Used:
+        """What its versions take in the hub. Reads as much as `Hub.du`: others may share it. Raises
+        NotFound (unknown_name, unknown_revision: nothing was committed yet), SystemFault."""
+        record = self.at()._resolved.dataset
+        found = measure(self._app.repository).datasets
+        return next(used_of(used) for used in found if used.dataset.id == record.id)
 
     # Names
 
-    def branch(self, name: str, at: str = MAIN) -> Version:
-        """Make a branch at a version, and give that. Raises Conflict (name_taken), Invalid (bad_name)."""
-        return self._set("branch", name, at)
+    def branch(
+        self, name: str, at: str = MAIN, *, protect: Sequence[str] | None = None, checks: Sequence[str] = ()
+    ) -> Version:
+        """Make a branch at a version, and give that. With `protect`, which may be `()`, it is protected as
+        by `protect`. Raises Conflict (name_taken), Invalid (bad_name, bad_rule)."""
+        for rule in protect or ():
+            parse_rule(rule)
+        made = self._set("branch", name, at)
+        if protect is not None or checks:
+            self.protect(name, require=protect or (), checks=checks)
+        return made
 
     def tag(self, name: str, at: str = MAIN) -> Version:
         """Give a version a name that stays. Raises as `branch`."""
@@ -160,6 +137,19 @@ class Dataset:
     def alias(self, name: str, at: str = MAIN) -> Version:
         """Give a version a name that may move. Raises as `branch`."""
         return self._set("alias", name, at)
+
+    def purge(
+        self, path: str, *, reason: str, every_version: bool = False, at: str = MAIN, dry_run: bool = False
+    ) -> Purge:
+        """Remove a file's content from the hub for good, whichever versions and datasets list it, or that
+        of all files of a folder. `every_version`: all contents that the path ever had here. `dry_run`
+        says what would go. It cannot be undone.
+
+        Raises NotFound (unknown_path), Invalid (no_content, no_reason), Conflict (older_hub, purging,
+        hub_in_use: then `kamld purge --finish` ends it).
+        """
+        text = f"{self.name}@{at}:{path}"
+        return health.purge(self._app, text, reason, every_version=every_version, dry_run=dry_run)
 
     def names(self) -> Listing[Name]:
         """Branches, tags and aliases, and a model's version numbers."""
@@ -186,13 +176,6 @@ class Dataset:
     def _record(self) -> Record:
         return self._check(self._app.repository.names.get(self._name))
 
-    def _check(self, record: Record) -> Record:
-        if record.kind != self.kind:
-            raise Conflict(
-                "other_kind", f"{self.name} is a {record.kind}.", f'kamld.{record.kind}("{self.name}")'
-            )
-        return record
-
     def _resolve(self, revision: str) -> Resolved:
         return self._app.repository.resolve(Reference(self._name, parse_revision(revision)))
 
@@ -201,17 +184,17 @@ class Dataset:
         self._app.repository.set_ref(self._record(), name, kind, version.id, author=self._app.author)
         return version
 
-    def _folder(self, given: Where) -> Path:
-        folder = Path(self._app.folder, given).resolve()
-        if not folder.is_dir():
-            raise NotFound("no_such_folder", f"There is no folder {given}.", "Name a folder that is there.")
-        return folder
-
 
 class Model(Dataset):
     """A model: every version on its main has a number, `v1`, `v2` …"""
 
     kind = "model"
+
+
+def used_of(used: usage.Used) -> Used:
+    name = f"{used.dataset.project}/{used.dataset.name}"
+    sizes = (used.as_files, used.stored, used.alone, used.history)
+    return Used(name, used.newest, used.versions, *sizes)
 
 
 def dataset(name: str, *, hub: Where | None = None, project: str | None = None) -> Dataset:
@@ -225,3 +208,18 @@ def dataset(name: str, *, hub: Where | None = None, project: str | None = None) 
 def model(name: str, *, hub: Where | None = None, project: str | None = None) -> Model:
     """The same for a model."""
     return Model(connect(hub, project), name)
+
+
+def init(
+    folder: Where = ".", *, name: str | None = None, model: bool = False, hub: Where | None = None,
+    project: str | None = None,
+) -> Dataset:  # fmt: skip
+    """Begin a dataset, or a model, with a folder, and give its handle. Its name is the folder's unless given.
+
+    Raises as `Dataset.init`, and Invalid (bad_name).
+    """
+    app = connect(hub, project)
+    word = name or Path(app.folder, folder).resolve().name
+    handle = Model(app, word) if model else Dataset(app, word)
+    handle.init(folder)
+    return handle

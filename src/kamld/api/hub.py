@@ -1,12 +1,21 @@
 """A whole hub as a handle: what is in it, and the verbs that are about all of it."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from kamld.api.connect import connect
-from kamld.api.dataset import Dataset, Model, Where
+from kamld.api.dataset import Dataset, Model, Used, used_of
+from kamld.api.folders import Where
+from kamld.api.health import verbs as health
+from kamld.api.health.values import Examined, Soundness
 from kamld.api.shown import Listing, html, plain, size
 from kamld.app import App
+from kamld.app.catalog import open_catalog
+from kamld.app.unfinished import unfinished
+from kamld.errors import Invalid
 from kamld.records.names import MAIN
+from kamld.store.gc import AGE, SHORTEST, collect, look
+from kamld.store.gc.usage import measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +34,40 @@ class Named:
             "name": self.name, "kind": self.kind, "files": f"{self.files:,}", "size": size(self.bytes),
             "time": self.time[:19] + "Z",
         }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What takes the space, in bytes. `shared`: what several datasets have, once. `other`: what runs
+    printed, what was removed or taken back, what nothing needs."""
+
+    datasets: Listing[Used]
+    shared: int
+    other: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """`damaged`: what could not be read and is left out, in sentences or by key."""
+
+    objects: int
+    commits: int
+    runs: int
+    damaged: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """`packs` with `bytes` of garbage are marked since then, or would be; `deleted_packs` of `freed` bytes
+    had been marked long enough, and are gone. `waits_for`: what those do who began before the marking."""
+
+    packs: int
+    bytes: int
+    since: str = ""
+    deleted_packs: int = 0
+    freed: int = 0
+    waits_for: tuple[str, ...] = ()
 
 
 class Hub:
@@ -56,6 +99,51 @@ class Hub:
             tree, name = repository.tree(commit), f"{record.project}/{record.name}"
             found.append(Named(name, record.kind, ref.commit, commit.time, tree.count, tree.size))
         return Listing(found)
+
+    def gc(self, *, dry_run: bool = False, older_than: timedelta = AGE) -> Collection:
+        """Give back the room of what nothing leads to any more. It is marked first, and deleted by a call
+        that comes `older_than` later: call it daily, and leave them an hour at least.
+
+        Raises Conflict (collecting, older_hub), SystemFault; then nothing was deleted.
+        """
+        days, drafts = self._app.settings.keep_days, unfinished(self._app)
+        if dry_run:
+            found = look(self._app.repository, days, older_than, drafts)
+            return Collection(len(found.sparse), found.bytes)
+        if older_than < SHORTEST:
+            raise Invalid("bad_age", f"{older_than} is too short.", "Give those who work an hour to end.")
+        done = collect(self._app.repository, days, older_than, drafts)
+        return Collection(
+            done.condemned, done.condemned_bytes, done.since, done.deleted, done.freed, done.waits_for
+        )  # fmt: skip
+
+    def du(self) -> Usage:
+        """What takes the space: all commits and lists of files are read, no file. Raises SystemFault."""
+        found = measure(self._app.repository)
+        return Usage(Listing(map(used_of, found.datasets)), found.shared, found.other, found.total)
+
+    def rebuild(self) -> Rebuilt:
+        """Make the index and the catalog anew from what is kept; nothing that you made is changed.
+        Raises SystemFault."""
+        objects, damaged = self._app.repository.rebuild_index()
+        with open_catalog(self._app) as catalog:
+            made = catalog.rebuild()
+        return Rebuilt(objects, made.commits, made.runs, (*damaged, *made.damaged))
+
+    def fsck(self, *names: str, quick: bool = False) -> Soundness:
+        """Whether every byte is what was put there; with names, of what these datasets and models need.
+        `quick` does not read the content of files. Changes nothing. Raises NotFound (unknown_name, no_hub).
+        """
+        return health.fsck(self._app, names, quick=quick)
+
+    def repair(self, *places: Where) -> Soundness:
+        """Put right what can be put right, with what the hub has itself and with what these folders and
+        hubs have. Raises NotFound (no_such_folder), SystemFault; then call it again."""
+        return health.repair(self._app, places)
+
+    def doctor(self) -> Listing[Examined]:
+        """How the installation and the hub are, and what is to be done. Raises nothing."""
+        return health.doctor(self._app)
 
     def __repr__(self) -> str:
         return f"<hub {plain(self.location)}>"

@@ -83,10 +83,12 @@ def tensorflow_dataset(stream: FileStream, shard: Shard) -> Any:
         import tensorflow as tf
     except ImportError:
         raise not_installed("tensorflow", ".tf()") from None
+    count = len(stream.reader(shard))  # which also says now, and not in the first epoch, what is wrong
     epochs = iter(range(stream.epoch, 2**62))  # each time it is iterated is an epoch
 
     def examples() -> Iterator[Example]:
         yield from replace(stream, epoch=next(epochs)).reader(shard)
 
     text = tf.TensorSpec((), tf.string)
-    return tf.data.Dataset.from_generator(examples, output_signature=(text, text))
+    files = tf.data.Dataset.from_generator(examples, output_signature=(text, text))
+    return files.apply(tf.data.experimental.assert_cardinality(count))

@@ -2,20 +2,25 @@
 
 import builtins
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from kamld import ids
+from kamld.api.mounted import Mounted, mounted
 from kamld.api.shown import Listing, html, plain, size
 from kamld.api.training import FileStream, tensorflow_dataset, torch_dataset
 from kamld.app import App
 from kamld.errors import NotFound
 from kamld.reading import File, Files, Reader, Table, files_of, table_of
+from kamld.reading.about import about
+from kamld.reading.choose import chosen, no_such, pattern_of
 from kamld.reading.files import KINDS, file_of
 from kamld.reading.folders import Folders
+from kamld.reading.history import steps
 from kamld.records.names import Reference, parse_revision
 from kamld.store import Change as StoreChange
 from kamld.store import Tree
@@ -56,6 +61,20 @@ class Listed:
     def _shown(self) -> dict[str, str]:
         mark = "/" if self.kind == "folder" else ""
         return {"size": "" if self.size is None else size(self.size), "path": plain(self.path) + mark}
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is known about a path. `kind`: file, executable, link, folder or pattern; `id` and, of a
+    table, `columns` (name: type) are of single files. `changed` is the newest version that changed it."""
+
+    path: str
+    kind: str
+    files: int
+    size: int
+    id: str | None
+    columns: dict[str, str]
+    changed: "Version | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,15 +168,30 @@ class Version:
         """All files, or those of a pattern such as `roses/*.png`, `**/*.csv`, or of a folder."""
         return files_of(self._repository.objects, self._tree, pattern)
 
-    def ls(self, path: str = "") -> Listing[Listed]:
-        """What is directly in a folder. Raises NotFound (unknown_path)."""
-        where = os.fsencode(path.strip("/"))
-        found = self._folders.find(where)
-        if found is None:
+    def ls(self, path: str = "", *, after: str = "", limit: int | None = None) -> Listing[Listed]:
+        """What is directly in a folder, or the files of a pattern, at most `limit`, behind the one named
+        `after`: a page costs the same however many there are. Raises NotFound (unknown_path, no_match)."""
+        where, behind = os.fsencode(path.strip("/")), os.fsencode(after)
+        if glob := pattern_of(self._folders, path):
+            rows = self._folders.matching(glob, behind)
+        elif (found := self._folders.find(where)) and found.kind == FOLDER:
+            rows = self._folders.children(where, behind)
+        else:
+            rows = iter([found] if found else [])
+        some = list(islice(rows, limit))
+        if not some and not after and (glob or self._folders.find(where) is None):
             raise self._no_path(path)
-        rows = list(self._folders.children(where)) if found.kind == FOLDER else [found]
         return Listing(
-            Listed(os.fsdecode(r.path), KINDS[r.kind], None if r.kind == FOLDER else r.size) for r in rows
+            Listed(os.fsdecode(r.path), KINDS.get(r.kind, "unknown"), None if r.kind == FOLDER else r.size)
+            for r in some
+        )
+
+    def show(self, path: str) -> About:
+        """What is known about a file, a folder or a pattern. Raises NotFound (unknown_path, no_match)."""
+        found = about(self._repository, self._folders, self.id, path, f"{self.name}@{ids.short(self.id)}")
+        changed = self._other(found.last.commit_id) if found.last else None
+        return About(
+            found.path, found.kind, found.files, found.size, found.id or None, dict(found.columns), changed
         )
 
     def file(self, path: str) -> File:
@@ -176,23 +210,32 @@ class Version:
         return self.file(path).open()
 
     def checkout(self, folder: str | os.PathLike[str] | None = None, path: str = "") -> Checkout:
-        """Its files, or those below `path`, in a new folder (default: the name here).
+        """Its files, or those of `path` (a file, a folder or a pattern), in a new folder (default: the
+        name here).
 
         A branch that was asked for by its name makes a folder to work in. Raises NotFound
-        (unknown_path), Conflict (target_exists), SystemFault.
+        (unknown_path, no_match), Conflict (target_exists), SystemFault.
         """
-        entries = self._tree.under(os.fsencode(path.strip("/")))
-        if path and not len(entries):
-            raise self._no_path(path)
+        entries = chosen(self._folders, path, f"{self.name}@{ids.short(self.id)}")
         target = Path(self._app.folder, folder or self._resolved.dataset.name)
         bound = check_out(self._repository, self._resolved, entries, target, threads=self._app.threads)
         return Checkout(target, bound, len(entries), int(entries.sizes.sum()))
+
+    def mount(self, folder: str | os.PathLike[str] | None = None, *, write: bool = False) -> Mounted:
+        """Its files as a folder (default: the name here) of which nothing is copied; use it with `with`.
+
+        With `write`, of a branch that was asked for by its name, it can be changed; `commit` of its dataset
+        makes versions of that. Raises Conflict (target_exists, already_mounted, uncommitted_layer), Invalid
+        (not_a_branch), SystemFault (mount_unavailable, mount_failed).
+        """
+        target = Path(self._app.folder, folder or self._resolved.dataset.name)
+        return mounted(self._app, self._resolved, target, write=write)
 
     def diff(self, other: "Version | str | None" = None) -> Listing[Change]:
         """What changed from `other` (default: the first parent) to this version."""
         if other is None:
             parents = self._resolved.commit.parents
-            before = self._repository.tree(self._repository.commit(parents[0])) if parents else None
+            before = self._repository.kept_tree(self._repository.commit(parents[0])) if parents else None
         else:
             before = (self._at(other) if isinstance(other, str) else other)._tree
         return Listing(map(change_of, diff(before, self._tree)))
@@ -235,7 +278,8 @@ class Version:
     def tf(
         self, pattern: str | None = None, *, shuffle: int | None = None, shard: tuple[int, int] = (0, 1),
     ) -> "tf.data.Dataset":  # fmt: skip
-        """A tf.data.Dataset of (path, content), both tf.string. Raises Invalid (not_installed)."""
+        """A tf.data.Dataset of (path, content), both tf.string, that knows how many there are. Each time it
+        is iterated is an epoch. Raises Invalid (not_installed, bad_shard)."""
         return tensorflow_dataset(self._stream(pattern, shuffle), shard)
 
     # How it shows itself
@@ -255,13 +299,17 @@ class Version:
 
     def __repr__(self) -> str:
         subject = plain(self.message.splitlines()[0]) if self.message else ""
-        return f"<{self.name}@{ids.short(self.id)}: {subject} ({self.count:,} files, {size(self.bytes)})>"
+        return f"<{self.name}@{ids.short(self.id)}: {subject} ({', '.join(self._totals())})>"
 
     def _repr_html_(self) -> str:
         facts = {"name": self.name} | self._shown()
-        return html(facts | {"files": f"{self.count:,}", "size": size(self.bytes)})
+        return html(facts | {"files": ", ".join(self._totals())})
 
     # Ways
+
+    def _totals(self) -> tuple[str, ...]:
+        tree = self._repository.kept_tree(self._resolved.commit)
+        return (f"{tree.count:,} files", size(tree.size)) if tree else ("expired",)
 
     @cached_property
     def _tree(self) -> Tree:
@@ -278,15 +326,21 @@ class Version:
         reference = Reference(self._app.name(self.name), parse_revision(revision))
         return Version(self._app, self._repository.resolve(reference))
 
+    def _history(self, path: str) -> "Iterator[Version]":
+        found = self._repository.log(self.id)
+        if path.strip("/"):
+            raw, glob = os.fsencode(path.strip("/")), pattern_of(self._folders, path)
+            changed = steps(self._repository, self.id, raw, glob)
+            found = ((step.commit_id, step.commit) for step in changed if step.changes)
+        record = self._resolved.dataset
+        return (Version(self._app, Resolved(record, i, commit, None)) for i, commit in found)
+
     def _other(self, commit_id: str) -> "Version":
         resolved = Resolved(self._resolved.dataset, commit_id, self._repository.commit(commit_id), None)
         return Version(self._app, resolved)
 
     def _no_path(self, path: str) -> NotFound:
-        return NotFound(
-            "unknown_path", f'There is no "{path}" in {self.name}@{ids.short(self.id)}.',
-            "Its .files() and .ls() show what there is.",
-        )  # fmt: skip
+        return no_such(self._folders, path, f"{self.name}@{ids.short(self.id)}")
 
 
 def change_of(change: StoreChange) -> Change:

@@ -13,6 +13,7 @@ from kamld.serving import launch
 from kamld.serving.client import Client
 from kamld.serving.deployments import wanted
 from kamld.serving.state import ServingState
+from kamld.store.refs.expiry import check_kept
 from kamld.store.refs.revisions import Resolved
 
 
@@ -66,7 +67,7 @@ def _kamld(app: App) -> list[str]:
 
 
 def served_version(app: App, resolved: Resolved, weight: int = 100) -> ServedVersion:
-    """Raises Invalid (not_a_model)."""
+    """Raises Invalid (not_a_model), NotFound (expired_checkpoint)."""
     of = resolved.dataset
     if of.kind != "model":
         raise Invalid(
@@ -74,6 +75,7 @@ def served_version(app: App, resolved: Resolved, weight: int = 100) -> ServedVer
             f"{of.project}/{of.name} is a dataset; only models are deployed.",
             "Make a model with: kamld run -o model:NAME …, or kamld commit FOLDER --model",
         )
+    check_kept(app.repository.objects, resolved.commit)
     number = app.repository.refs.version_of(of, resolved.commit_id)
     version = f"v{number}" if number else ids.short(resolved.commit_id)
     return ServedVersion(

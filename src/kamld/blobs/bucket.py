@@ -1,10 +1,10 @@
-"""Foreign buckets (S3, Google, Azure): list, and read by ranges. The only module that knows obstore.
+"""Foreign buckets (S3, Google, Azure): list, read by ranges, put. The only module that knows obstore.
 
 A hub is not in here: this is about other people's files. What it says has no secrets in it, so the
 texts of obstore's own errors, which may, are not passed on.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +16,9 @@ from kamld.errors import Invalid, KamldError, NotFound, SystemFault
 
 SCHEMES = ("s3", "gs", "az", "abfs", "abfss")
 BLOCK = 8 * 1024 * 1024  # bytes fetched by one request
+PART = 16 * 1024 * 1024  # bytes of a part, where an object is put in several
+_PARTS_MAX = 9_000  # S3 takes 10,000
+_PARTS_AT_ONCE = 3
 _AMAZON = {
     "AWS_ACCESS_KEY_ID": "access_key_id",
     "AWS_SECRET_ACCESS_KEY": "secret_access_key",
@@ -95,15 +98,32 @@ class Bucket:
         for at in range(start, thing.size, BLOCK):
             yield self.read(thing.key, at, min(at + BLOCK, thing.size), thing.etag)
 
+    def put(self, key: str, content: bytes | Iterable[bytes], size: int) -> str:
+        """Its etag. All or nothing: a large one goes in parts, and appears when it is whole. The server
+        checks what it gets (S3: by SHA-256). Raises Invalid (refused_by_server), SystemFault."""
+        import obstore
+
+        part = max(PART, -(-size // _PARTS_MAX))
+        with self._told(key, "written"):
+            done = obstore.put(self._store, key, content, chunk_size=part, max_concurrency=_PARTS_AT_ONCE)
+        return done["e_tag"] or ""
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Raises as `put`; no error for one that is gone already."""
+        import obstore
+
+        with self._told(keys[0] if keys else "", "deleted"):
+            obstore.delete(self._store, list(keys))
+
     @contextmanager
-    def _told(self, key: str) -> Iterator[None]:
+    def _told(self, key: str, done: str = "read") -> Iterator[None]:
         """Obstore's errors as ours."""
         from obstore import exceptions
 
         try:
             yield
         except (exceptions.BaseError, FileNotFoundError) as error:
-            raise _fault(f"{self.top}/{key}", type(error).__name__, str(error)) from None
+            raise _fault(f"{self.top}/{key}", type(error).__name__, str(error), done) from None
 
 
 def _open(scheme: str, name: str, environment: Mapping[str, str]) -> Any:
@@ -118,6 +138,7 @@ def _open(scheme: str, name: str, environment: Mapping[str, str]) -> Any:
     config = _config(_AMAZON, environment)
     if not config.get("access_key_id") and not any(environment.get(name) for name in _ROLES):
         config["skip_signature"] = True  # a public bucket; nobody waits for a cloud that is not there
+    config["checksum_algorithm"] = "SHA256"
     if config.get("endpoint", "").startswith("http://"):
         client["allow_http"] = True
     return store.S3Store(name, config=config, client_options=client, retry_config=retry)
@@ -131,12 +152,14 @@ def _thing(meta: Any) -> Thing:
     return Thing(meta["path"], meta["size"], meta["e_tag"] or "", clock.text(meta["last_modified"]))
 
 
-def _fault(place: str, kind: str, text: str) -> KamldError:
+def _fault(place: str, kind: str, text: str, done: str) -> KamldError:
+    if "NoSuchBucket" in text:
+        return NotFound("unknown_address", f"There is no bucket for {place}.", "Look at the address again.")
     if kind in ("NotFoundError", "FileNotFoundError"):
         return NotFound("unknown_address", f"There is nothing at {place}.", "Look at the address again.")
     if kind == "PreconditionError":
         return SystemFault(
-            "changed_meanwhile", f"{place} was changed while it was read. Nothing was changed here.",
+            "changed_meanwhile", f"{place} was changed while it was {done}. Nothing was changed here.",
             "Do it again.",
         )  # fmt: skip
     if kind in ("PermissionDeniedError", "UnauthenticatedError") or "status 403" in text.lower():

@@ -19,6 +19,7 @@ from pathlib import Path
 from zlib import crc32
 
 from kamld import ids
+from kamld.blobs import turns
 from kamld.blobs.interface import Buffer, Changed, Listed, Missing, check_key
 from kamld.errors import SystemFault
 
@@ -26,6 +27,7 @@ _PARTS_AT_ONCE = 512  # buffers handed to one writev; the kernel takes at most 1
 _QUEUE = 3  # objects on their way to disk before `put` waits: bounds memory
 _SMALL = 1024 * 1024  # bytes; not worth a thread's time
 _LEFTOVER_AGE = 24 * 3600  # seconds; after that a file in tmp/ belongs to somebody who was killed
+_LOCK = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 _OWN = ("tmp", "locks", "local")  # folders that hold no objects
 
 
@@ -120,6 +122,19 @@ class FolderBlobs:
                     temporary.unlink()
                 raise
 
+    @contextmanager
+    def turn(self, what: str, seconds: float) -> Iterator[bool]:
+        locks = self._folder / "locks"
+        with self._faults():
+            self._make(locks)
+            lock = os.open(locks / f"turn-{crc32(what.encode()) & 0xFFF:03x}", _LOCK, 0o666)
+            alone = turns.wait(lock, seconds)
+        try:
+            yield alone
+        finally:
+            if alone:
+                os.close(lock)
+
     def delete(self, key: str) -> None:
         with self._faults(), suppress(FileNotFoundError, NotADirectoryError):
             self._path(key).unlink()
@@ -184,7 +199,7 @@ class FolderBlobs:
     def _exclusive(self, key: str) -> Iterator[None]:
         locks = self._folder / "locks"
         self._make(locks)
-        lock = os.open(locks / f"{crc32(key.encode()) & 0xFF:02x}", os.O_RDWR | os.O_CREAT, 0o666)
+        lock = os.open(locks / f"{crc32(key.encode()) & 0xFF:02x}", _LOCK, 0o666)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -215,6 +230,12 @@ def filesystem_fault(error: OSError, place: str) -> SystemFault:
             "no_permission",
             f"No permission for {error.filename or place}.",
             "Ask its owner, or choose another folder.",
+        )
+    if error.errno == errno.ENOTCONN:
+        return SystemFault(
+            "mount_gone",
+            f"{place} is a mount that nobody serves any more.",
+            "kamld umount removes it; what was written to it is kept, and there when it is mounted again.",
         )
     where = f" ({error.filename})" if error.filename else ""
     return SystemFault(

@@ -19,14 +19,14 @@ class Foreign:
     """Safe to use from several threads."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
+        self.environment = environment
         self._buckets: dict[str, Bucket] = {}
         self._web: Web | None = None
         self._lock = Lock()
 
     @property
     def web(self) -> Web:
-        self._web = self._web or Web(self._environment)
+        self._web = self._web or Web(self.environment)
         return self._web
 
     def bucket(self, address: str) -> tuple[Bucket, str]:
@@ -36,7 +36,7 @@ class Foreign:
         top = f"{scheme}://{name}"
         with self._lock:
             if top not in self._buckets:
-                self._buckets[top] = Bucket(top, self._environment)
+                self._buckets[top] = Bucket(top, self.environment)
             return self._buckets[top], key
 
     def find(self, address: str) -> Found | None:

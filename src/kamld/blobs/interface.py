@@ -7,6 +7,7 @@ no key is the beginning of another's path (not `a` beside `a/b`).
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -88,6 +89,15 @@ class Blobs(Protocol):
     def post(self, key: str, value: bytes) -> None:
         """Make a mutable object `value`, whatever it was: seen by all at once and never in part, but a
         crash of the machine may undo it. For what need not outlive the machine; no sync is waited for."""
+        ...
+
+    def turn(self, what: str, seconds: float) -> AbstractContextManager[bool]:
+        """Wait so long, and no longer, until one is alone among those who do `what` in this place, in
+        this process or others of the machine; whether one is. Whoever dies gives up their turn.
+
+        It saves people from doing what others make useless. Nothing may be wrong if two do it at once:
+        somebody who was stopped is not waited for, and other machines need not know.
+        """
         ...
 
     def delete(self, key: str) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from kamld.blobs.interface import Buffer, Changed, Listed, Missing, check_key
 
@@ -10,6 +11,7 @@ class MemoryBlobs:
     def __init__(self) -> None:
         self._objects: dict[str, bytes] = {}
         self._lock = threading.Lock()
+        self._turns: dict[str, threading.Lock] = {}
 
     @property
     def location(self) -> str:
@@ -48,6 +50,17 @@ class MemoryBlobs:
     def post(self, key: str, value: bytes) -> None:
         with self._lock:
             self._objects[check_key(key)] = value
+
+    @contextmanager
+    def turn(self, what: str, seconds: float) -> Iterator[bool]:
+        with self._lock:
+            turn = self._turns.setdefault(what, threading.Lock())
+        alone = turn.acquire(timeout=seconds) if seconds > 0 else turn.acquire(blocking=False)
+        try:
+            yield alone
+        finally:
+            if alone:
+                turn.release()
 
     def delete(self, key: str) -> None:
         with self._lock:

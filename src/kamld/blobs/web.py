@@ -76,7 +76,8 @@ class Web:
         if answer is None:
             return None
         found, begins = _found(answer), start if answer.status == 206 else 0
-        until = end if end is not None else found.size
+        ends = [place for place in (end, found.size) if place is not None]
+        until = min(ends, default=None)  # a file may end before what was asked for does
         return Opened(found, begins, self._pieces(url, answer, found, begins, until))
 
     def _pieces(

@@ -178,8 +178,8 @@ class _Walk:
         return tuple(below)
 
     def _commit(self, name: Name, kind: Kind, commit_id: str, commit: Commit) -> Node:
-        tree = self._repository.tree(commit)
-        totals = {"entries": tree.count, "bytes": tree.size}
+        tree = self._repository.kept_tree(commit)
+        totals = {"entries": tree.count, "bytes": tree.size} if tree else {}
         number = self._number(name, kind, commit_id)
         run = self._run(commit.run) if commit.run else None
         title = self._title(name, kind, commit_id)

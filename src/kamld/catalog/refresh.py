@@ -173,8 +173,9 @@ class _Derivation:
                 waiting.extend(commit.parents)
 
     def _with_totals(self, commit_id: str, commit: Commit) -> Reached:
-        tree = self._repository.tree(commit)
-        return Reached(id=commit_id, commit=commit, entries=tree.count, bytes=tree.size)
+        tree = self._repository.kept_tree(commit)  # None: a checkpoint's, which expired
+        entries, size = (tree.count, tree.size) if tree else (0, 0)
+        return Reached(id=commit_id, commit=commit, entries=entries, bytes=size)
 
     def _add_run(self, run_id: str) -> int:
         run = self._readable(lambda: self._run(run_id))

@@ -55,9 +55,12 @@ def _joined(repository: Repository, commits: Sequence[str], depth: int) -> Base:
     if not commits:
         return Base((), None)
     first = commits[0]
-    base = Base(tuple(commits), repository.tree(repository.commit(first)))
+    kept = {one: repository.kept_tree(repository.commit(one)) for one in commits}
+    base = Base(tuple(commits), kept[first])
     for commit_id in commits[1:]:
-        tree = repository.tree(repository.commit(commit_id))
+        tree = kept[commit_id]
+        if tree is None or base.tree is None:  # a checkpoint that expired: nobody knows what was in it
+            return Base(tuple(commits), None)
         before = Base((), None)
         if depth:
             before = _joined(repository, merge_bases(repository.objects, first, commit_id), depth - 1)

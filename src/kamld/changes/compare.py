@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from kamld.errors import Invalid
+from kamld.errors import Invalid, NotFound
 from kamld.formats import models, pictures, tables
 from kamld.formats.models import ModelDiff
 from kamld.formats.pictures import PictureDiff
@@ -81,6 +81,8 @@ def compare_change(
     except Invalid as error:
         by_bytes = _by_bytes(repository, old, new, in_hub=folder is None)
         return Comparison(by_bytes, f"{error.message} {error.hint}".strip())
+    except NotFound as error:  # one of the two was purged
+        return Comparison(BytesDiff(old.size, new.size, None), error.message)
     except FileNotFoundError:
         return None  # removed since it was looked at
 
@@ -136,6 +138,6 @@ def text_of_one(repository: Repository, change: Change, folder: Path | None) -> 
         else:
             with _open_plain(folder / os.fsdecode(change.path)) as file:
                 lines = read_text(file)
-    except (Invalid, FileNotFoundError):  # no text, or removed since it was looked at
+    except (Invalid, NotFound, FileNotFoundError):  # no text, purged, or removed since it was looked at
         return None
     return compare_texts(lines if change.old else [], lines if change.new else [], shown=Wanted().lines)

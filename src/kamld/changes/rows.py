@@ -3,70 +3,159 @@ what a row is, is decided there.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from io import BufferedReader
+from dataclasses import dataclass, field
+from io import BytesIO, RawIOBase
 from tempfile import TemporaryFile
-from typing import IO, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
-from kamld.changes.joining import Clash
+from kamld.changes.bases import is_unclear
+from kamld.changes.joining import Clash, Side
 from kamld.errors import Invalid
-from kamld.formats.tables import RowMerge, merge_rows
+from kamld.formats.tables import SUFFIXES, RowConflict, RowMerge, merge_rows
 from kamld.store import Objects, Writer
 from kamld.store.trees import Entry
 
 _PIECE = 1024 * 1024
 
 
+@dataclass(slots=True)
+class Chosen:
+    """How conflicts of rows are decided: those that were named, then all others, where a side is given.
+    It counts and remembers what it is asked."""
+
+    by_row: Mapping[str, Side]  # by what each was seen to be
+    others: Side | None = None
+    named: tuple[str, ...] = ()  # as a person may have written a key; rows with it are in `found`
+    decided: int = 0
+    found: list[RowConflict] = field(default_factory=list)
+
+    @property
+    def may_decide(self) -> bool:
+        return bool(self.by_row or self.others or self.named)
+
+    def __call__(self, conflict: RowConflict) -> Side | None:
+        if self.named and (conflict.label in self.named or ",".join(conflict.key) in self.named):
+            self.found.append(conflict)
+        side = self.by_row.get(conflict.seen, self.others)
+        self.decided += side is not None
+        return side
+
+
+class Drafts:
+    """Joined tables until they are written to the hub: one temporary file for all of them."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] | None = None
+
+    def begin(self) -> "Draft":
+        self._file = self._file or TemporaryFile()  # noqa: SIM115 - see `close`
+        return Draft(self._file, self._file.seek(0, os.SEEK_END))
+
+    def close(self) -> None:
+        if self._file:
+            self._file.close()
+
+
+class Draft(RawIOBase):
+    """A part of the file, at its end when it is begun."""
+
+    def __init__(self, file: IO[bytes], begins: int) -> None:
+        self._file, self._begins, self._length = file, begins, 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._length += self._file.write(data)
+        return len(memoryview(data).cast("B"))
+
+    def tell(self) -> int:
+        return self._length
+
+    def drop(self) -> None:
+        self._file.seek(self._begins)
+        self._file.truncate()
+
+    def pieces(self) -> Iterator[bytes]:
+        left = self._length
+        self._file.seek(self._begins)
+        while left and (piece := self._file.read(min(_PIECE, left))):
+            left -= len(piece)
+            yield piece
+
+
 @dataclass(frozen=True, slots=True)
 class JoinedTable:
-    """A file whose rows go together; `rows` of theirs were taken."""
+    """A file whose rows go together; `rows` of theirs were taken. `chosen` had to decide some. Without a
+    draft it was only found out."""
 
     clash: Clash
     rows: int
+    chosen: Chosen
+    draft: Draft | None
 
 
-def join_rows(objects: Objects, clash: Clash, key: Sequence[str]) -> JoinedTable | str:
-    """Why it cannot be joined by rows, where it cannot; "" where it is no table at all."""
-    if not (clash.may_be_tables and clash.known_base):
-        return ""
+@dataclass(frozen=True, slots=True)
+class Unjoined:
+    """Why a file is not joined by rows: `merged` has the rows that conflict; without it the file as a
+    whole cannot be. An empty reason: it is no table."""
+
+    reason: str
+    merged: RowMerge | None = None
+    decided: int = 0
+
+
+def join_rows(
+    objects: Objects, clash: Clash, key: Sequence[str], chosen: Chosen, drafts: Drafts | None
+) -> JoinedTable | Unjoined:
+    """Nothing is written to the hub yet; without drafts, nowhere."""
+    suffix = os.path.splitext(os.fsdecode(clash.path))[1]
+    if not clash.may_be_tables or suffix.lower() not in SUFFIXES or is_unclear(clash.base):
+        return Unjoined("")
+    draft = drafts.begin() if drafts else None
     try:
-        merged = _merged(objects, clash, key, None)
+        with ExitStack() as stack:
+            base, ours, theirs = (
+                stack.enter_context(_copy(objects, entry)) if entry else None
+                for entry in (clash.known_base, clash.ours, clash.theirs)
+            )
+            assert ours
+            assert theirs
+            merged = merge_rows(
+                base, ours, theirs, cast("BinaryIO | None", draft), suffix=suffix, key=key or None,
+                decide=chosen if chosen.may_decide else None,
+            )  # fmt: skip
     except Invalid as error:
-        return "" if error.code == "not_a_table" else error.message
+        if draft:
+            draft.drop()
+        return Unjoined("" if error.code == "not_a_table" else error.message)
     if not merged.conflict_count:
-        return JoinedTable(clash, merged.rows)
+        return JoinedTable(clash, merged.rows, chosen, draft)
+    if draft:
+        draft.drop()
     first = merged.conflicts[0].label
     others = f" and {merged.conflict_count - 1:,} more" if merged.conflict_count > 1 else ""
-    return f"row {first}{others} changed by both"
+    return Unjoined(f"row {first}{others} changed by both", merged, chosen.decided)
 
 
-def write_rows(objects: Objects, writer: Writer, table: JoinedTable, key: Sequence[str]) -> Entry:
+def write_rows(writer: Writer, table: JoinedTable) -> Entry:
     """The joined table as a file of the hub."""
-    clash = table.clash
+    clash, draft = table.clash, table.draft
     base, ours, theirs = clash.known_base, clash.ours, clash.theirs
-    assert base
+    assert draft
     assert ours
     assert theirs
-    with TemporaryFile() as out:
-        _merged(objects, clash, key, cast(BinaryIO, out))
-        out.seek(0)
-        ((_, identifier, size),) = writer.put_streams([(clash.path, _pieces(out))])
-    return Entry(clash.path, theirs.kind if ours.kind == base.kind else ours.kind, size, identifier)
+    ((_, identifier, size),) = writer.put_streams([(clash.path, draft.pieces())])
+    kind = ours.kind if base is None or ours.kind != base.kind else theirs.kind
+    return Entry(clash.path, kind, size, identifier)
 
 
-def _merged(objects: Objects, clash: Clash, key: Sequence[str], out: BinaryIO | None) -> RowMerge:
-    suffix = os.path.splitext(os.fsdecode(clash.path))[1]
-    with ExitStack() as stack:
-        base, ours, theirs = (
-            stack.enter_context(BufferedReader(objects.open(entry.id)))
-            for entry in (clash.known_base, clash.ours, clash.theirs)
-            if entry
-        )
-        return merge_rows(base, ours, theirs, out, suffix=suffix, key=key or None)
-
-
-def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    while piece := file.read(_PIECE):
-        yield piece
+def _copy(objects: Objects, entry: Entry) -> BinaryIO:
+    """A plain file with the content: it is read several times, and not in order."""
+    file = cast(BinaryIO, BytesIO() if entry.size <= _PIECE else TemporaryFile())  # noqa: SIM115 - the caller closes it
+    for piece in objects.stream(entry.id):
+        file.write(piece)
+    file.seek(0)
+    return file

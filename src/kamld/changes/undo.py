@@ -53,7 +53,7 @@ def _undo_move(repository: Repository, dataset: Dataset, name: str, author: str)
             f"This is the first version of {dataset.name}: there is none before it.",
             f"To remove all of it: kamld rm {dataset.name}",
         )
-    with repository.kept(to):
+    with repository.kept(dataset, to):
         repository.refs.move(
             dataset, name, there.kind, to, expected=last.commit, after=last, author=author,
             reason=_reason(last.reason),

@@ -21,12 +21,16 @@ class Door:
     """Made for each command; opens nothing before it is asked to."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
+        self.environment = environment
 
     @cached_property
     def app(self) -> App:
-        folder = _here()
-        return App(settings.read(self._environment, folder), folder, self._environment)
+        return App(settings.read(self.environment, self.folder), self.folder, self.environment)
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the person is. Raises NotFound (no_such_folder)."""
+        return _here()
 
 
 def _here() -> Path:

@@ -1,5 +1,6 @@
 """How errors look: what was wrong, what to do next, the code at the end."""
 
+import errno
 import json
 import os
 
@@ -12,7 +13,7 @@ from kamld.errors import KamldError, SystemFault
 def show_error(error: KamldError, *, as_json: bool) -> int:
     """Write the error to stderr (for programs to stdout as JSON, one shape always); its status."""
     if as_json:
-        shape = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
+        shape = {"error": {"code": error.code, "message": _text(error.message), "hint": _text(error.hint)}}
         click.echo(json.dumps(shape, ensure_ascii=False))
     else:
         click.echo(click.style(safe(error.message), fg="red") + f"  ({error.code})", err=True)
@@ -21,8 +22,17 @@ def show_error(error: KamldError, *, as_json: bool) -> int:
     return error.exit_status
 
 
+def _text(said: str) -> str:
+    """Bytes of names that are no text written out, as on a terminal."""
+    return said.encode("utf-8", "backslashreplace").decode()
+
+
 def machine_fault(error: OSError) -> SystemFault:
     """The machine's refusal where no room expected it."""
+    if error.errno == errno.ENOTCONN:
+        place = str(error.filename or "This").partition("/.kamld")[0]
+        said = f"{place} is a mount that nobody serves any more."
+        return SystemFault("mount_gone", said, "kamld umount removes it; what was written to it is kept.")
     where = f" {error.filename}" if error.filename else ""
     return SystemFault("io_error", f"The machine refused{where}: {error.strerror or error}.")
 

@@ -1,6 +1,7 @@
 """The `kamld` command: a table of verbs, each loaded only when it is used, and the one place where
 errors become text and exit statuses."""
 
+import gc
 import os
 import signal
 import sys
@@ -16,12 +17,15 @@ from kamld.errors import KamldError, UsageError
 SECTIONS: dict[str, dict[str, str]] = {
     "Versions of data and models": {
         "commit": "Keep what is in a folder as a new version.",
+        "init": "Begin a dataset or model with a folder, without files.",
         "status": "Show what changed in a folder since its last commit.",
         "diff": "Show what differs between two versions.",
         "log": "Show the history of a dataset or model.",
         "show": "Show one version and what it changed.",
         "cat": "Write a file of any version to the output.",
         "checkout": "Get the files of any version into a folder.",
+        "mount": "Have any version as a folder without a copy.",
+        "umount": "End a mount.",
         "switch": "Make a folder another version, where it is.",
         "restore": "Have files of a folder back as they were.",
         "split": "Split a dataset into train and test, without copying.",
@@ -51,13 +55,17 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Anything": {
         "why": "Trace anything back to the data it was made of.",
         "hub": "Show where the hub is and how full.",
-        "fsck": "Verify everything in the hub, byte by byte.",
+        "du": "Show what takes the space, by dataset and model.",
+        "doctor": "See how kamld and the hub are, and what is to be done.",
+        "fsck": "Verify everything in the hub, byte by byte; repair it.",
+        "purge": "Remove a file from every version for good.",
         "gc": "Give back the room of what nothing leads to any more.",
         "rebuild": "Make the catalog and the index anew from what is kept.",
         "demo": "See all of it at work, in a folder of its own.",
     },
 }
 HIDDEN = {
+    "mount-process": "What `kamld mount` starts in the background.",
     "serving-supervisor": "What `kamld deploy` starts in the background.",
     "serving-process": "What the supervisor keeps alive.",
 }
@@ -120,6 +128,7 @@ def cli(ctx: click.Context, hub: str | None, project: str | None) -> None:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command and end the process with its status."""
+    gc.set_threshold(100_000)  # a large folder's rows are no garbage: to look for some costs a tenth
     sys.exit(run(arguments))
 
 

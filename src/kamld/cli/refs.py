@@ -5,7 +5,7 @@ import click
 from kamld.app import App
 from kamld.cli import render
 from kamld.errors import NotFound, UsageError
-from kamld.records.history import Dataset, RefKind
+from kamld.records.history import Dataset, Ref, RefKind
 from kamld.records.names import MAIN
 
 
@@ -27,18 +27,29 @@ def _list(app: App, kind: RefKind, name: str, as_json: bool) -> None:
     found = [ref for ref in app.repository.live_refs(dataset) if ref.kind == kind]
     versions = app.repository.refs.versions(dataset) if kind == "tag" else {}
     if as_json:
-        shown = [{"name": r.name, "commit": r.commit, "time": r.last.time} for r in found]
+        shown: list[dict[str, object]] = [
+            {"name": r.name, "commit": r.commit, "time": r.last.time}
+            | ({"protection": r.protection} if kind == "branch" else {})
+            for r in found
+        ]
         render.json_value(shown + [{"name": f"v{n}", "commit": c} for n, c in sorted(versions.items())])
         return
     rows = [
         (ref.name, render.commit_id(ref.commit or ""), render.ago(ref.last.time),
-         render.who(ref.last.author, app.author))
+         render.who(ref.last.author, app.author), protection(ref))
         for ref in found
     ]  # fmt: skip
-    rows += [(f"v{n}", render.commit_id(c), "", "") for n, c in sorted(versions.items())]
+    rows += [(f"v{n}", render.commit_id(c), "", "", "") for n, c in sorted(versions.items())]
     render.table(rows)
     if not rows:
         render.say(f"{dataset.name} has none. Make one: kamld {kind} {dataset.name}@REVISION NAME")
+
+
+def protection(ref: Ref) -> str:
+    """Whether only merges move it, and what must hold before they do."""
+    if ref.protection is None:
+        return ""
+    return f"protected: {', '.join((*ref.protection.require, *ref.protection.checks)) or 'only by merges'}"
 
 
 def _make(app: App, kind: RefKind, name: str, word: str, as_json: bool) -> None:

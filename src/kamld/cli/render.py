@@ -1,10 +1,13 @@
 """How things look to people: sizes, times, tables, progress. Nothing here decides anything."""
 
+import re
+import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 import click
@@ -13,6 +16,8 @@ import msgspec
 from kamld import clock
 from kamld.cli.terminal import safe
 
+_CUT_TO = 8  # columns of a table are cut no further
+_STYLES = re.compile(r"(\x1b\[[0-9;]*m)")
 _UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 
 
@@ -77,20 +82,85 @@ def table(
     header: Sequence[str] = (),
     right: Sequence[int] = (),
     indent: str = "",
+    whole: Sequence[int] = (),
+    spare: Sequence[int] = (),
 ) -> None:
-    """Aligned columns; those whose positions are in `right` end together. The last is not padded."""
+    """Aligned columns; those whose positions are in `right` end together. The last is not padded.
+
+    A terminal that is too narrow goes without the `spare` columns, one after the other as long as it is;
+    then the widest others are cut, but not those in `right` and `whole`. Elsewhere nothing is.
+    """
     everything = [*([header] if header else []), *rows]
     if not everything:
         return
-    widths = [max(_width(row[i]) for row in everything) for i in range(len(everything[0]))]
+    shown, widths = list(range(len(everything[0]))), _widths(everything)
+    hard, room = {*right, *whole}, terminal_width()
+    if room is not None:
+        left_out = iter(spare)
+        while not _may_fit(widths, shown, hard, room - len(indent)) and (one := next(left_out, None)):
+            shown.remove(one)
+        _narrow(widths, shown, hard, room - len(indent))
     for number, row in enumerate(everything):
         cells = []
-        for i, cell in enumerate(row):
+        for i in shown:
+            cell = _cut(row[i], widths[i])
             gap = " " * (widths[i] - _width(cell))
-            last = i == len(row) - 1
-            cells.append(gap + cell if i in right else cell if last else cell + gap)
-        line = (indent + "  ".join(cells)).rstrip()
+            cells.append(gap + cell if i in right else cell if i == shown[-1] else cell + gap)
+        line = clipped((indent + "  ".join(cells)).rstrip())
         say(click.style(line, dim=True) if header and number == 0 else line)
+
+
+def fits(rows: Sequence[Sequence[str]], header: Sequence[str], hard: Sequence[int]) -> bool:
+    """Whether the terminal has room for such a table, if columns are cut but those in `hard`."""
+    room, widths = terminal_width(), _widths([header, *rows])
+    return room is None or _may_fit(widths, range(len(widths)), {*hard}, room)
+
+
+def terminal_width() -> int | None:
+    """Of the terminal that the output goes to, if it goes to one."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def clipped(line: str) -> str:
+    """The line, as much as the terminal has room for."""
+    room = terminal_width()
+    if room is None or _width(line) <= room:
+        return line
+    kept, left = [], room - 1
+    for part in _STYLES.split(line):  # styles take no room
+        kept.append(part if _STYLES.fullmatch(part) else part[:left])
+        left -= 0 if _STYLES.fullmatch(part) else len(kept[-1])
+    return "".join(kept) + "…"
+
+
+def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(_width(row[i]) for row in rows) for i in range(len(rows[0]))]
+
+
+def _may_fit(widths: Sequence[int], shown: Sequence[int], hard: set[int], room: int) -> bool:
+    least = sum(widths[i] if i in hard else min(widths[i], _CUT_TO) for i in shown)
+    return least + 2 * (len(shown) - 1) <= room
+
+
+def _narrow(widths: list[int], shown: Sequence[int], hard: set[int], room: int) -> None:
+    """Take from the widest columns, the widest first, until all have room or none is wide."""
+    over = sum(widths[i] for i in shown) + 2 * (len(shown) - 1) - room
+    while over > 0:
+        wide = [i for i in shown if i not in hard and widths[i] > _CUT_TO]
+        if not wide:
+            return
+        widest = max(wide, key=widths.__getitem__)
+        widths[widest] -= 1
+        over -= 1
+
+
+def _cut(cell: str, width: int) -> str:
+    """A path loses its middle, anything else its end."""
+    if _width(cell) <= width:
+        return cell
+    text = click.unstyle(cell)
+    end = (width - 1) // 2 if "/" in text else 0
+    return text[: width - 1 - end] + "…" + (text[-end:] if end else "")
 
 
 def _width(cell: str) -> int:
@@ -115,6 +185,15 @@ def note(text: str) -> None:
 def json_value(value: Any) -> None:
     """One JSON value on one line; records as objects with their fields' names."""
     click.echo(msgspec.json.encode(value).decode())
+
+
+def json_list(values: Iterable[Any]) -> None:
+    """One JSON array on one line, written as its values come, of which there may be millions."""
+    waiting, before = iter(values), "["
+    while some := list(islice(waiting, 1000)):  # the first are read before anything is written
+        click.echo(before + msgspec.json.encode(some).decode()[1:-1], nl=False)
+        before = ","
+    click.echo("[]" if before == "[" else "]")
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """How runs look to programs and in lists, the same wherever they are told: sealed ones and running ones."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import msgspec
 from kamld import clock
 from kamld.app import App
 from kamld.app.runs import open_runner
+from kamld.cli.views import plain
 from kamld.database.answers import LiveRun
 from kamld.errors import NotFound, SystemFault
 from kamld.records.run import Run
@@ -66,15 +66,6 @@ def unsealed_json(run: Unsealed) -> dict[str, Any]:
         }
     )  # fmt: skip
     return found
-
-
-def plain(value: Any) -> Any:
-    """Plain data with the numbers that JSON lacks as records spell them: "nan", "inf", "-inf"."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, dict):
-        return {key: plain(inner) for key, inner in value.items()}
-    return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def seconds_so_far(run: Unsealed) -> float:

@@ -1,19 +1,41 @@
-"""`kamld branch`: make, list or remove branches."""
+"""`kamld branch`: make, list, remove or protect branches."""
 
 import click
 
-from kamld.cli import refs
+from kamld.app import App
+from kamld.changes.protecting import protect, unprotect
+from kamld.cli import refs, render
 from kamld.cli.context import Door, json_option, pass_door
+from kamld.errors import UsageError
 
 
 @click.command("branch")
 @click.argument("name", metavar="NAME[@REVISION]")
 @click.argument("branch", required=False)
 @click.option("--remove", is_flag=True, help="Remove the branch; its commits stay.")
+@click.option("--protect", "guard", is_flag=True, help="Only kamld merge may move NAME@BRANCH from now on.")
+@click.option("--unprotect", "lift", is_flag=True, help="Lift that.")
+@click.option("--require", multiple=True, metavar="RULE", help="A rule that must hold before it moves.")
+@click.option(
+    "--check", multiple=True, metavar="COMMAND", help="A command that must succeed before it moves."
+)
 @json_option
 @pass_door
-def command(door: Door, name: str, branch: str | None, remove: bool, as_json: bool) -> None:
+def command(
+    door: Door, name: str, branch: str | None, remove: bool, guard: bool, lift: bool,
+    require: tuple[str, ...], check: tuple[str, ...], as_json: bool,
+) -> None:  # fmt: skip
     """Make BRANCH at a version, or list the branches. Takes the same time for any size.
+
+    A protected branch is moved by kamld merge alone, once all rules and commands hold for what would
+    land. Rules are about the tables that it would change; PATHS is a pattern like "labels/*.csv":
+
+    \b
+      schema[:PATHS]                 no column comes, goes or gets another type
+      no-nulls[:COLUMN[:PATHS]]      something is in every row
+      rows:MIN-MAX[:PATHS]           so many rows; MIN or MAX may be left out
+
+    Commands start in a folder with the files that would land.
 
     \b
     Examples:
@@ -21,5 +43,42 @@ def command(door: Door, name: str, branch: str | None, remove: bool, as_json: bo
       kamld branch digits clean               a new one at the newest version
       kamld branch digits@main~3 retry
       kamld branch digits clean --remove
+      kamld branch digits@main --protect --require schema --require no-nulls:label
+      kamld branch digits@main --protect --check "python /srv/checks/digits.py"
+      kamld branch digits@main --unprotect
     """
+    if guard or lift:
+        if (guard and lift) or remove or branch or (lift and (require or check)):
+            raise UsageError(
+                "usage", "--protect and --unprotect are about NAME@BRANCH alone.", "kamld branch --help"
+            )
+        _guard(door.app, name, guard=guard, require=require, checks=check, as_json=as_json)
+        return
+    if require or check:
+        raise UsageError("usage", "--require and --check belong to --protect.", "kamld branch --help")
     refs.make_list_or_remove(door.app, "branch", name, branch, remove=remove, as_json=as_json)
+
+
+def _guard(
+    app: App, text: str, *, guard: bool, require: tuple[str, ...], checks: tuple[str, ...], as_json: bool
+) -> None:
+    reference = app.reference(text)
+    revision, dataset = reference.revision, app.repository.names.get(reference.name)
+    if reference.path or revision.steps or revision.time:
+        raise UsageError("usage", f'"{text}" is no branch.', "Write NAME or NAME@BRANCH.")
+    branch, label = revision.base, click.style(f"{dataset.name}@{revision.base}", bold=True)
+    if guard:
+        made = protect(app.repository, dataset, branch, author=app.author, require=require, checks=checks)
+        if as_json:
+            render.json_value({"name": branch, "protection": made})
+            return
+        render.say(f"{label} is protected: only kamld merge moves it from now on.")
+        for rule in (*require, *checks):
+            render.say(f"  must hold: {rule}")
+        render.say(f"To lift that: kamld branch {dataset.name}@{branch} --unprotect")
+        return
+    was = unprotect(app.repository, dataset, branch)
+    if as_json:
+        render.json_value({"name": branch, "protection": None})
+    else:
+        render.say(f"{label} is not protected any more." if was else f"{label} was not protected.")

@@ -1,6 +1,5 @@
 """`kamld checkout`: the files of any version, in a folder."""
 
-import os
 from pathlib import Path
 from shlex import quote
 
@@ -8,7 +7,8 @@ import click
 
 from kamld.cli import render
 from kamld.cli.context import Door, FolderName, json_option, pass_door
-from kamld.errors import NotFound
+from kamld.cli.left_out import paths_left_out, tell_left_out
+from kamld.cli.paths import find_place
 from kamld.store import Entries
 from kamld.store.refs.revisions import Resolved
 from kamld.workspace import check_out
@@ -30,25 +30,22 @@ def command(door: Door, name: str, folder: Path | None, as_json: bool) -> None:
       kamld checkout digits                        the newest version, to work on
       kamld checkout digits@main~1 before          the one before it
       kamld checkout digits@v1:3 threes            one folder of it
+      kamld checkout "digits:**/*.csv" tables      only the files that match
       kamld checkout digits@main@{2026-03-02T10:00} friday
     """
     app = door.app
-    reference = app.reference(name)
-    resolved = app.repository.resolve(reference)
-    tree = app.repository.tree(resolved.commit)
-    entries = tree.under(os.fsencode(reference.path.strip("/")))
-    if reference.path and not len(entries):
-        raise NotFound(
-            "unknown_path", f'There is no "{reference.path}" in {reference.name}@{reference.revision}.',
-            f"kamld ls {reference.name.name}@{reference.revision} shows what there is.",
-        )  # fmt: skip
+    place = find_place(app, name)
+    resolved, entries = place.resolved, place.chosen()
     target = Path(app.folder, folder or resolved.dataset.name)
     with render.progress("Writing", len(entries)) as advance:
         bound = check_out(app.repository, resolved, entries, target, threads=app.threads, progress=advance)
     if as_json:
         shape = {"id": resolved.commit_id, "folder": str(target), "bound": bound}
-        render.json_value({**shape, "files": len(entries), "bytes": int(entries.sizes.sum())})
+        left_out = paths_left_out(app.repository.objects, entries)
+        files = len(entries) - len(left_out)
+        render.json_value({**shape, "files": files, "bytes": int(entries.sizes.sum()), "purged": left_out})
         return
+    tell_left_out(app.repository.objects, entries)
     _show(resolved, entries, folder or Path(resolved.dataset.name), bound)
 
 

@@ -6,17 +6,21 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import click
+import msgspec
 
 from kamld.app import App
+from kamld.catalog.metrics import MetricChange, compare_metrics
 from kamld.changes.compare import Comparison, Wanted, compare_change, text_of_one
 from kamld.cli import diff_views, render, views
 from kamld.cli.context import Door, existing_folder, json_option, pass_door
-from kamld.errors import Invalid, NotFound
+from kamld.cli.views import plain
+from kamld.errors import Invalid, NotFound, UsageError
 from kamld.records.history import Commit
 from kamld.store import Change, Repository
 from kamld.store.refs.revisions import Resolved
 from kamld.store.trees import diff
 from kamld.workspace import find_binding, folder_status
+from kamld.workspace.settle import bound_dataset
 
 _UNASKED_MAX = 256_000_000  # bytes of a file that is looked into when nobody asked for more than a list
 _THUMBNAIL = 128
@@ -28,22 +32,26 @@ class _Compared:
     title: str
     changes: list[Change]
     folder: Path | None = None  # where the new files are, if not in the hub
+    models: tuple[str, str] | None = None  # the commits, if these are versions of models
 
 
 @click.command("diff")
 @click.argument("versions", nargs=-1, metavar="[NAME[@OLD] [[NAME]@NEW]] | [FOLDER] [PATH]...")
 @click.option("-p", "--patch", is_flag=True, help="Show details too: rows, arrays, lines of text.")
 @click.option("--stat", is_flag=True, help="A line for every file, none counted by folder.")
+@click.option("--metrics", "measured", is_flag=True, help="Only what was measured of two versions.")
 @click.option("--key", metavar="COLUMN[,...]", help="The columns that tell a table's rows apart.")
 @json_option
 @pass_door
 def command(
-    door: Door, versions: tuple[str, ...], patch: bool, stat: bool, key: str | None, as_json: bool
-) -> None:
+    door: Door, versions: tuple[str, ...], patch: bool, stat: bool, measured: bool, key: str | None,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Show what differs: a folder from its last commit, a version from the one before, or two versions.
 
     Tables are compared by rows, models by arrays, pictures by pixels, texts by lines, all else by bytes.
-    With --json, what is inside files is told where -p or --stat is given.
+    Of two versions of a model also what was measured of them, by the runs that made them and by those
+    that took them in. With --json, what is inside files is told where -p or --stat is given.
 
     \b
     Examples:
@@ -52,8 +60,12 @@ def command(
       kamld diff digits@main~1 @main -p    the same name, with details
       kamld diff digits@main               a version and the one before it
       kamld diff digits labels.csv --key file
+      kamld diff digits-net@v1 @v2 --metrics
     """
     compared, paths = _compared(door.app, versions)
+    if measured:
+        _show_metrics(door.app, compared, as_json=as_json)
+        return
     changes = [change for change in compared.changes if _is_asked(change.path, paths)]
     wanted = Wanted(
         key=key.split(",") if key else None,
@@ -66,6 +78,8 @@ def command(
         render.json_value([_json(change, found.get(change.path)) for change in changes])
         return
     render.say(f"{compared.title}   {views.change_counts(changes)}")
+    if compared.models and not paths:
+        _say_metrics(compare_metrics(door.app.repository, *compared.models))
     altered = [change for change in changes if change.sort == "changed"]
     if not asked:
         altered = [change for change in altered if _largest(change) <= _UNASKED_MAX]
@@ -88,18 +102,27 @@ def _compared(app: App, words: Sequence[str]) -> tuple[_Compared, Sequence[str]]
         top, binding = find_binding(existing_folder(app.folder, Path(first)), app.of_binding)
         repository = app.of_binding(top, binding)
         changes = folder_status(top, binding, repository).changes
-        title = f"{binding.name}: {render.commit_id(binding.commit)} → {words[0] if words else '.'}"
+        name = bound_dataset(repository, top, binding).name  # which is not the binding's after `kamld mv`
+        title = f"{name}: {render.commit_id(binding.commit)} → {words[0] if words else '.'}"
         return _Compared(repository, title, changes, top), words[1:]
     one = app.resolve(first)
     other = _second(app, first, second) if second else None
     if other is not None:
         title = f"{one.dataset.name} {render.commit_id(one.commit_id)} → {render.commit_id(other.commit_id)}"
-        return _Compared(app.repository, title, _diff(app.repository, one.commit, other.commit)), words[2:]
+        changes = _diff(app.repository, one.commit, other.commit)
+        return _Compared(app.repository, title, changes, None, _models(one, other.commit_id)), words[2:]
     parent = one.commit.parents[0] if one.commit.parents else None
     before = app.repository.commit(parent) if parent else None
     came_from = render.commit_id(parent) if parent else "nothing"
     title = f"{one.dataset.name} {came_from} → {render.commit_id(one.commit_id)}"
-    return _Compared(app.repository, title, _diff(app.repository, before, one.commit)), words[1:]
+    changes = _diff(app.repository, before, one.commit)
+    models = _models(one, parent, one.commit_id) if parent else None
+    return _Compared(app.repository, title, changes, None, models), words[1:]
+
+
+def _models(of: Resolved, *commits: str) -> tuple[str, str] | None:
+    before, after = commits if len(commits) > 1 else (of.commit_id, *commits)
+    return (before, after) if of.dataset.kind == "model" else None
 
 
 def _second(app: App, first: str, second: str) -> Resolved | None:
@@ -111,6 +134,45 @@ def _second(app: App, first: str, second: str) -> Resolved | None:
         if "@" in second or "@" not in first:
             raise
         return None
+
+
+def _show_metrics(app: App, compared: _Compared, *, as_json: bool) -> None:
+    if compared.models is None:
+        raise UsageError(
+            "usage",
+            "Metrics are of versions of a model.",
+            "For example: kamld diff digits-net@v1 @v2 --metrics",
+        )
+    found = compare_metrics(app.repository, *compared.models)
+    if as_json:
+        render.json_value(plain(msgspec.to_builtins(found)))
+        return
+    _say_metrics(found)
+    if not found:
+        render.say("Nothing was measured of either: no run made them, or took them in.")
+
+
+def _say_metrics(found: Sequence[MetricChange]) -> None:
+    rows = [
+        (one.name, _number(one.before), "→", _number(one.after), _difference(one), _runs(one))
+        for one in found
+    ]
+    render.table(rows, right=(1, 3, 4), indent="  ")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.6g}"
+
+
+def _difference(one: MetricChange) -> str:
+    if one.before is None or one.after is None:
+        return ""
+    return f"{one.after - one.before:+.3g}" if one.after != one.before else "="
+
+
+def _runs(one: MetricChange) -> str:
+    numbers = [number for number in (one.run_before, one.run_after) if number is not None]
+    return f"run {', '.join(map(str, dict.fromkeys(numbers)))}"
 
 
 def _is_path_in(folder: Path, word: str) -> bool:

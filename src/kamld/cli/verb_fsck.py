@@ -1,4 +1,4 @@
-"""`kamld fsck`: whether everything in the hub is what was put there."""
+"""`kamld fsck`: whether everything in the hub is what was put there; with --repair, so that it is again."""
 
 import time
 from collections import defaultdict
@@ -6,9 +6,11 @@ from typing import Any
 
 import click
 
+from kamld.app.repairing import repair_hub
 from kamld.cli import render
 from kamld.cli.context import Door, json_option, pass_door
-from kamld.store.fsck import Affected, Report, check
+from kamld.errors import UsageError
+from kamld.store.fsck import Affected, Mended, Report, Step, check
 
 _FINDINGS_SHOWN = 20
 _PATHS_SHOWN = 5
@@ -17,33 +19,66 @@ _PATHS_SHOWN = 5
 @click.command("fsck")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--quick", is_flag=True, help="Look that everything is there; do not read files' content.")
+@click.option("--repair", "mend", is_flag=True, help="Put right what can be put right.")
+@click.option(
+    "--from", "places", multiple=True, metavar="FOLDER|HUB",
+    help="Bring back what is lost from this folder, or from this other hub. May be repeated.",
+)  # fmt: skip
 @json_option
 @pass_door
-def command(door: Door, names: tuple[str, ...], quick: bool, as_json: bool) -> int:
+def command(
+    door: Door, names: tuple[str, ...], quick: bool, mend: bool, places: tuple[str, ...], as_json: bool
+) -> int:
     """Verify everything in the hub, byte by byte.
 
     Each object is read and its hash compared; so are the index, all records, and that every version,
     run and deployment has what it needs. With names, only what these datasets and models need. Nothing
     is changed. Others may go on working. Exits 0 if all is sound, 3 if not.
 
+    With --repair, what is still sound in a damaged file is kept in a new one, the index is made right,
+    and what is lost is brought back: from a copy of the hub, from any other hub, from a folder that has
+    the same files, or a version of them. The damaged files are kept in the hub, in damaged/. Interrupted,
+    it goes on when it is run again.
+
     \b
     Examples:
       kamld fsck
       kamld fsck flowers --quick
+      kamld fsck --repair --from flowers --from /mnt/backup/hub
     """
     app = door.app
-    only = frozenset(app.dataset(name).id for name in names) or None
+    if places and not mend:
+        raise UsageError("usage", "--from says what to repair with.", "kamld fsck --repair --from FOLDER")
+    if mend and (names or quick):
+        raise UsageError("usage", "A repair looks at the whole hub.", "Leave out names and --quick.")
     start = time.monotonic()
     with render.progress("Verifying") as advance:
-        report = check(app.repository.blobs, threads=app.threads, progress=advance, only=only, quick=quick)
+        if mend:
+            done = repair_hub(app, places, advance)
+        else:
+            only = frozenset(app.dataset(name).id for name in names) or None
+            blobs = app.repository.blobs
+            done = Mended(check(blobs, threads=app.threads, progress=advance, only=only, quick=quick))
     if as_json:
-        render.json_value(_value(report))
+        value = _value(done.report)
+        render.json_value(value | {"repaired": done.steps} if mend else value)
     else:
-        _show(report, time.monotonic() - start, quick=quick, some=bool(names))
-    return 0 if report.sound else 3
+        _show_steps(done.steps, mend=mend)
+        _show(done.report, time.monotonic() - start, quick=quick, some=bool(names), mend=mend)
+    return 0 if done.report.sound else 3
 
 
-def _show(report: Report, seconds: float, *, quick: bool, some: bool) -> None:
+def _show_steps(steps: list[Step], *, mend: bool) -> None:
+    if mend and not steps:
+        render.say("There was nothing that could be put right.")
+    for step in steps:
+        render.say(f"  {step.key}")
+        render.say(f"    {step.what}")
+    if steps:
+        render.say()
+
+
+def _show(report: Report, seconds: float, *, quick: bool, some: bool, mend: bool) -> None:
     looked = "Looked at" if quick else "Verified what they need of" if some else "Verified"
     render.say(
         f"{looked} {_count(report.objects, 'object')} in {_count(report.packs, 'pack')}"
@@ -52,6 +87,8 @@ def _show(report: Report, seconds: float, *, quick: bool, some: bool) -> None:
     )
     if report.left:
         render.say(f"{render.files(report.left)} left elsewhere: not in the hub, and not looked at.")
+    if report.purged:
+        render.say(f"{render.files(report.purged)} purged: left out on purpose, and no damage.")
     for note in report.notes:
         render.note(note)
     if report.sound:
@@ -62,12 +99,14 @@ def _show(report: Report, seconds: float, *, quick: bool, some: bool) -> None:
     render.say()
     versions = f"{report.versions - report.versions_affected:,} of {_count(report.versions, 'version')}"
     render.say(f"The rest is sound; {versions} can be had whole.")
-    render.say(_next(report))
+    render.say(_next(report, mend=mend))
 
 
 def _show_findings(report: Report) -> None:
     shown = {one.dataset for one in report.affected}  # which tells more
     findings = [one for one in report.findings if not (one.code == "lost_files" and one.key in shown)]
+    if not findings:
+        return
     render.say()
     render.say(f"{_count(len(findings), 'thing')} damaged or lost in the hub:")
     for one in findings[:_FINDINGS_SHOWN]:
@@ -102,10 +141,12 @@ def _what(one: Affected) -> str:
     return f"{one.files:,} of {render.files(one.total or 0)} {'is' if one.files == 1 else 'are'} lost"
 
 
-def _next(report: Report) -> str:
+def _next(report: Report, *, mend: bool) -> str:
     if report.mend:
-        return "No content is lost. This makes the index anew: kamld rebuild"
-    return "Restore what is named above from a copy of the hub, then: kamld rebuild, kamld fsck"
+        return "No content is lost. This makes the index anew: kamld fsck --repair"
+    if mend:
+        return "More can be brought back from a copy of the hub or a folder: kamld fsck --repair --from PLACE"
+    return "Next: kamld fsck --repair, with --from a copy of the hub or a folder that has the files"
 
 
 def _count(number: int, what: str) -> str:
@@ -134,5 +175,6 @@ def _value(report: Report) -> dict[str, Any]:
         "bytes": report.bytes,
         "versions": report.versions,
         "left": report.left,
+        "purged": report.purged,
         "rebuild_is_enough": report.mend,
     }

@@ -9,6 +9,8 @@ from kamld.exchange import Imported, fetch_left, import_from, recognise
 from kamld.exchange.recognise import KINDS
 from kamld.records.names import LENGTH_MAX, parse_name
 
+_TAGS_SHOWN = 5
+
 
 @click.command("import")
 @click.argument("source", metavar="SOURCE")
@@ -19,24 +21,31 @@ from kamld.records.names import LENGTH_MAX, parse_name
 @click.option("--as", "as_kind", type=click.Choice(KINDS), default=None, help="Take SOURCE for this.")
 @click.option("--reference", is_flag=True, help="Leave the files where they are; keep place and checksums.")
 @click.option("--sha256", default="", metavar="HEX", help="What SOURCE, one file, must have.")
+@click.option(
+    "--leave-out-missing", is_flag=True, help="DVC: leave out what its cache lacks, and say what that is."
+)
 @click.option("--fetch", is_flag=True, help="SOURCE is a NAME here: copy what was left elsewhere.")
 @json_option
 @pass_door
 def command(
     door: Door, source: str, name: str | None, message: str, model: bool, branch: str, as_kind: str | None,
-    reference: bool, sha256: str, fetch: bool, as_json: bool,
+    reference: bool, sha256: str, leave_out_missing: bool, fetch: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Bring files from elsewhere into the hub; no folder is made.
 
     SOURCE is a folder, an archive (tar, tar.gz, tar.bz2, tar.xz, tar.zst, zip), any single file, an
     address (https://…) of one of these, or a bucket (s3://…, gs://…, az://…). MLflow models and
-    Hugging Face datasets are recognised. The same SOURCE again: only what changed is read.
+    Hugging Face datasets are recognised. A DVC repository, or REPOSITORY:PATH, comes with its history:
+    a version for every Git commit that changed its data. A Croissant description brings the files that it
+    names. The same SOURCE again: only what changed is read.
 
     \b
     Examples:
       kamld import flowers.tar.gz
       kamld import s3://shop/photos photos -m "as delivered"
       kamld import https://example.org/iris.csv --sha256 6f608b71…
+      kamld import ~/work/churn:data/raw raw      of a DVC repository, with its history
+      kamld import https://example.org/flowers/croissant.json
       kamld import /mnt/scans --reference         the files stay where they are
       kamld import --fetch scans                  now copy them after all
     """
@@ -52,7 +61,7 @@ def command(
     with render.progress("Reading") as advance:
         result = import_from(
             repository, found, wanted, local=aside, author=app.author, message=message, model=model,
-            branch=branch, reference=reference, progress=advance,
+            branch=branch, reference=reference, leave_out=leave_out_missing, progress=advance,
         )  # fmt: skip
     if as_json:
         render.json_value(_json(result))
@@ -86,15 +95,20 @@ def _fetch(door: Door, name: str, *, as_json: bool) -> None:
 
 def _show(result: Imported) -> None:
     dataset, source = result.dataset, result.source
+    for remark in result.remarks:
+        render.note(remark)
     if result.committed is None:
-        same = render.commit_id(result.base or "")
-        render.say(f"Nothing has changed in {source.source} since {same}; no new version.")
+        if not result.tags and (source.history is None or not result.versions):
+            same = render.commit_id(result.base or "")
+            render.say(f"Nothing has changed in {source.source} since {same}; no new version.")
+        _show_history(result)
         return
     if result.created:
         render.say(
             f"Created {dataset.kind} {dataset.project}/{dataset.name} ({source.kind}: {source.source})."
         )
     made = result.committed
+    _show_history(result)
     counted = (
         f"{render.files(result.files)}, {render.size(result.bytes)}"
         if result.base is None
@@ -117,13 +131,28 @@ def _show(result: Imported) -> None:
         render.say(f"Next: kamld checkout {dataset.name}, kamld log {dataset.name}")
 
 
+def _show_history(result: Imported) -> None:
+    """What came beside the newest version, where a source has many."""
+    if result.source.history is None:
+        return
+    came = [f"{result.versions:,} version{'s' * (result.versions != 1)}"] if result.versions else []
+    if result.tags:
+        more = ", …" if len(result.tags) > _TAGS_SHOWN else ""
+        count = f"{len(result.tags):,} tag{'s' * (len(result.tags) != 1)}"
+        came.append(f"{count} ({', '.join(result.tags[:_TAGS_SHOWN])}{more})")
+    if came:
+        render.say(f"{' and '.join(came)} from the history in Git.")
+
+
 def _json(result: Imported) -> dict[str, object]:
     common = {
         "project": result.dataset.project, "name": result.dataset.name, "kind": result.dataset.kind,
         "source": result.source.source, "source_kind": result.source.kind, "created": result.created,
         "files": result.files, "bytes": result.bytes, "bytes_read": result.bytes_read,
-        "bytes_added": result.bytes_added,
+        "bytes_added": result.bytes_added, "remarks": result.remarks,
     }  # fmt: skip
+    if result.source.history is not None:
+        common |= {"versions": result.versions, "tags": result.tags}
     if result.committed is None:
         return {"id": result.base, "changed": False, **common}
     made = result.committed

@@ -1,43 +1,78 @@
-"""`kamld ls`: the datasets and models of the hub, or the files of a version."""
+"""`kamld ls`: the datasets and models of the hub, or the files of a version, in pages."""
 
 import os
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
 
 import click
 
 from kamld.cli import render, views
 from kamld.cli.context import Door, json_option, pass_door
-from kamld.errors import NotFound
-from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK, Entries
+from kamld.cli.paths import Place, find_place, shell_word, typed
+from kamld.errors import UsageError
+from kamld.reading.choose import no_such, pattern_of
+from kamld.reading.files import KINDS
+from kamld.store.trees import EXECUTABLE, FOLDER, SYMLINK, Entry
 
-_KINDS = {FILE: "file", EXECUTABLE: "executable", SYMLINK: "link", FOLDER: "folder"}
+PAGE = 1000  # lines of a page on a terminal
 _MARKS = {EXECUTABLE: "*", SYMLINK: "@", FOLDER: "/"}
 
 
 @click.command("ls")
 @click.argument("name", required=False, metavar="[NAME[@REVISION][:PATH]]")
-@click.option("-r", "--recursive", is_flag=True, help="Files in folders below too.")
+@click.option(
+    "-r", "--recursive/--no-recursive", default=None,
+    help="Files in folders below too; with --json unless told not.",
+)  # fmt: skip
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="List this many, and how to go on.")
+@click.option("--after", metavar="ENTRY", help="Go on behind this one.")
+@click.option("--all", "everything", is_flag=True, help=f"List all; a terminal gets pages of {PAGE:,}.")
 @json_option
 @pass_door
-def command(door: Door, name: str | None, recursive: bool, as_json: bool) -> None:
+def command(
+    door: Door, name: str | None, recursive: bool | None, limit: int | None, after: str | None,
+    everything: bool, as_json: bool,
+) -> None:  # fmt: skip
     """List the datasets and models there are, or the files of a version.
+
+    PATH is a file, a folder or a pattern: * and ? within a folder, ** through any number of them. A
+    page of a folder takes the same time however many files there are.
 
     \b
     Examples:
       kamld ls
+      kamld --project vision ls
       kamld ls digits
       kamld ls digits@main~1:3
       kamld ls digits -r
+      kamld ls "digits:**/*.csv"
+      kamld ls digits:3 --limit 100 --after 0042.png
     """
     if name is None:
-        _names(door, as_json)
+        if recursive is not None or limit or after is not None or everything:
+            raise UsageError("usage", "These options are about files: name a dataset or model.")
+        above = click.get_current_context().parent
+        _names(door, above.params["project"] if above else None, as_json)
+        return
+    place = find_place(door.app, name)
+    below = as_json if recursive is None else recursive
+    page = limit or (PAGE if sys.stdout.isatty() and not (everything or as_json) else None)
+    rows = _rows(place, below, os.fsencode(after or ""))
+    if as_json:
+        render.json_list(_json(place, row, below) for row in islice(rows, page))
     else:
-        _files(door, name, recursive, as_json)
+        _show(place, rows, page, below, " -r" if recursive else "")
 
 
-def _names(door: Door, as_json: bool) -> None:
+def _names(door: Door, project: str | None, as_json: bool) -> None:
+    """Those of a project that was asked for, else all."""
     repository = door.app.repository
     rows, shown = [], []
     for dataset in repository.names.all():
+        if project and dataset.project != project:
+            continue
         ref = repository.refs.find(dataset, "main")
         if not ref or not ref.commit:
             continue
@@ -58,43 +93,73 @@ def _names(door: Door, as_json: bool) -> None:
     if as_json:
         render.json_value(shown)
         return
-    render.table(rows, right=(4, 5))
-    if not rows:
+    render.table(rows, right=(4, 5), whole=(1, 2, 3, 6), spare=(7, 6, 1))
+    if not rows and project:
+        render.say(f"Nothing in project {project} yet. kamld ls shows all projects.")
+    elif not rows:
         render.say("Nothing here yet. kamld commit FOLDER makes the first dataset.")
 
 
-def _files(door: Door, name: str, recursive: bool, as_json: bool) -> None:
-    app = door.app
-    reference = app.reference(name)
-    resolved = app.repository.resolve(reference)
-    path = os.fsencode(reference.path.strip("/"))
-    entries = app.repository.tree(resolved.commit).under(path)
-    if path and not len(entries):
-        raise NotFound("unknown_path", f'There is no "{reference.path}" in {name.partition(":")[0]}.')
-    if as_json:
-        render.json_value(
-            [
-                {**views.path_json(row.path), "kind": _KINDS[row.kind], "size": row.size, "id": row.id.hex()}
-                for row in entries.rows()
-            ]
-        )
-        return
-    render.table(_lines(entries, path, recursive), right=(0,))
+def _rows(place: Place, below: bool, after: bytes) -> Iterator[Entry]:
+    """What is listed, one after the other, read as it is asked for; `after` is as it was shown.
 
-
-def _lines(entries: Entries, path: bytes, recursive: bool) -> list[tuple[str, str, str]]:
-    """Files with size and mark; folders below as one line with their count unless `recursive`."""
-    top = len(path) + 1 if path and entries.paths != [path] else 0
-    files, folders = [], dict[bytes, list[int]]()
-    for row in entries.rows():
-        folder, slash, _ = row.path[top:].partition(b"/")
-        if slash and not recursive:
-            folders.setdefault(folder, []).append(row.size)
+    Raises NotFound (unknown_path, no_match).
+    """
+    folders, path = place.folders, os.fsencode(place.path)
+    if glob := pattern_of(folders, place.path):
+        rows = folders.matching(glob, after)
+    else:
+        found = folders.find(path)
+        if found is None:
+            raise no_such(folders, place.path, place.where)
+        if found.kind != FOLDER:
+            rows = iter([] if after else [found])
+        elif below:
+            rows = folders.below(path, _joined(path, after) if after else b"")
         else:
-            shown = render.path(row.path[top:]) + _MARKS.get(row.kind, "")
-            files.append((render.size(row.size), shown, ""))
-    there = [
-        (render.size(sum(sizes)), f"{render.path(folder)}/", render.files(len(sizes)))
-        for folder, sizes in folders.items()
-    ]
-    return there + files
+            rows = folders.children(path, after)
+    first = next(rows, None)
+    if first is None and glob and not after:
+        raise no_such(folders, place.path, place.where)
+    if first:
+        yield first
+        yield from rows
+
+
+def _show(place: Place, rows: Iterator[Entry], page: int | None, below: bool, options: str) -> None:
+    """Lines of files with size and mark, folders with what is in them; then how to go on."""
+    last, top, shown = None, _top(place), islice(rows, page)
+    while some := list(islice(shown, PAGE)):
+        render.table([_line(place, row, top, below) for row in some], right=(0,), whole=(2,))
+        last = some[-1]
+    if last and page and next(rows, None):
+        name = shell_word(last.path[top:])
+        asked = shell_word(os.fsencode(place.text)) + options
+        render.say(f"… more with: {typed()} ls {asked} --limit {page} --after {name}")
+
+
+def _line(place: Place, row: Entry, top: int, below: bool) -> tuple[str, str, str]:
+    name = render.path(row.path[top:]) + _MARKS.get(row.kind, "")
+    if row.kind != FOLDER:
+        return render.size(row.size), name, ""
+    count, size = place.folders.totals(row.path)
+    return render.size(size), name, render.files(count) if count and not below else "empty"
+
+
+def _top(place: Place) -> int:
+    """How much of each path is not shown: the folder that is listed."""
+    path = os.fsencode(place.path)
+    found = None if pattern_of(place.folders, place.path) else place.folders.find(path)
+    return len(path) + 1 if path and found and found.kind == FOLDER else 0
+
+
+def _json(place: Place, row: Entry, below: bool) -> dict[str, Any]:
+    shown = {**views.path_json(row.path), "kind": KINDS.get(row.kind, "unknown")}
+    if row.kind == FOLDER and not below:
+        count, size = place.folders.totals(row.path)
+        return {**shown, "size": size, "files": count}
+    return {**shown, "size": row.size, "id": row.id.hex()}
+
+
+def _joined(path: bytes, name: bytes) -> bytes:
+    return path + b"/" + name if path else name

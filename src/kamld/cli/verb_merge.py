@@ -3,14 +3,15 @@
 import click
 
 from kamld.app import App
+from kamld.app.checks import check_room
 from kamld.changes.joining import Side
-from kamld.changes.merging import Request, find_pending, merge, resume
+from kamld.changes.merging import asked, find_pending, merge, resume
 from kamld.cli import render
 from kamld.cli.context import Door, json_option, pass_door
 from kamld.cli.merge_views import show_outcome
 from kamld.errors import UsageError
 from kamld.records.history import Dataset
-from kamld.records.names import MAIN, Reference, parse_revision
+from kamld.records.names import MAIN
 
 
 @click.command("merge")
@@ -31,9 +32,10 @@ def command(
 ) -> int:  # fmt: skip
     """Merge FROM, a branch or any version of NAME, into a branch.
 
-    Files go together by their paths, and tables (CSV, TSV, JSON lines) that both changed row by row.
+    Files go together by their paths, and tables (CSV, TSV, JSON lines, Parquet) that both changed row by row.
     Without conflicts the merge lands. With some, nothing changes: it waits in the hub, for as long as it
     takes and for anybody, until each is decided (kamld resolve). Without FROM: show what waits.
+    Into a protected branch (kamld branch --protect) it lands if all that must hold does.
 
     \b
     Examples:
@@ -55,22 +57,12 @@ def command(
         request = resume(find_pending(app.repository, dataset, branch), prefer)
         dry_run = dry_run or prefer is None
     else:
-        request = _request(app, dataset, source, branch, key, prefer)
-    outcome = merge(app.repository, dataset, request, author=app.author, message=message, dry_run=dry_run)
-    return show_outcome(dataset, outcome, as_json=as_json)
-
-
-def _request(
-    app: App, dataset: Dataset, source: str, branch: str, key: tuple[str, ...], prefer: Side | None
-) -> Request:
-    word = source.removeprefix(dataset.name).removeprefix("@") if "@" in source else source
-    reference = Reference(app.name(f"{dataset.project}/{dataset.name}"), parse_revision(word))
-    theirs = app.repository.resolve(reference).commit_id
-    pending = app.repository.merges.find(dataset, branch)
-    same = pending if pending and pending.theirs == theirs else None
-    return Request(
-        branch, word, theirs, key or (same.key if same else ()), prefer, same.resolutions if same else ()
+        request = asked(app.repository, dataset, source, branch, key, prefer)
+    outcome = merge(
+        app.repository, dataset, request, author=app.author, message=message, dry_run=dry_run,
+        room=check_room(app),
     )  # fmt: skip
+    return show_outcome(dataset, outcome, as_json=as_json)
 
 
 def _abort(app: App, dataset: Dataset, branch: str, source: str | None, as_json: bool) -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from kamld.app.checks import check_room
 from kamld.changes.merging import resolve
 from kamld.cli.context import Door, json_option, pass_door
 from kamld.cli.merge_views import show_outcome
@@ -16,33 +17,42 @@ from kamld.records.names import MAIN
 @click.argument("name", metavar="NAME")
 @click.argument("path", metavar="PATH")
 @click.option("--into", "branch", default=MAIN, show_default=True, help="The branch that is merged into.")
+@click.option("--row", metavar="KEY", default="", help="Only this row of the table at PATH.")
 @click.option("--ours", is_flag=True, help="Keep what the branch has there.")
 @click.option("--theirs", is_flag=True, help="Take what comes in.")
 @click.option("--file", metavar="FILE", type=click.Path(path_type=Path), help="Take this file instead.")
 @json_option
 @pass_door
 def command(
-    door: Door, name: str, path: str, branch: str, ours: bool, theirs: bool, file: Path | None, as_json: bool
-) -> int:
-    """Decide a conflict of the merge that waits. The last decision lands the merge.
+    door: Door, name: str, path: str, branch: str, row: str, ours: bool, theirs: bool, file: Path | None,
+    as_json: bool,
+) -> int:  # fmt: skip
+    """Decide a conflict of the merge that waits, or with a folder or a pattern as PATH all that are in it.
+    The last decision lands the merge.
 
-    A decision may be made anew until then. One counts for as long as both sides still have at PATH
-    what they had.
+    A decision may be made anew until then. One counts for as long as both sides still have at PATH,
+    or in the row, what they had. Where the rows of a table go together but for some, a side is about
+    those; what else both changed in it stays.
 
     \b
     Examples:
       kamld merge digits                              what there is to decide
-      kamld resolve digits labels.csv --theirs
+      kamld resolve digits "photos/**/*.png" --ours
+      kamld resolve digits labels.csv --row 0/b.png --theirs
+      kamld resolve digits labels.csv --ours          its other rows
       kamld resolve digits labels.csv --file by-hand.csv
     """
     if ours + theirs + (file is not None) != 1:
         raise UsageError("usage", "How? One of --ours, --theirs and --file FILE.", "kamld resolve --help")
+    if row and file:
+        raise UsageError("usage", "A file is taken whole: --row goes with --ours or --theirs.")
     app = door.app
     decision = "ours" if ours else "theirs" if theirs else str(_found(app.folder, file))
     dataset = app.dataset(name)
     outcome = resolve(
-        app.repository, dataset, branch, os.fsencode(path.strip("/")), decision, author=app.author
-    )
+        app.repository, dataset, branch, os.fsencode(path.strip("/")), decision, author=app.author,
+        row=row, room=check_room(app),
+    )  # fmt: skip
     return show_outcome(dataset, outcome, as_json=as_json)
 
 

@@ -2,6 +2,7 @@
 
 import click
 
+from kamld.changes.protecting import check_removable
 from kamld.cli import render
 from kamld.cli.context import Door, json_option, pass_door
 from kamld.errors import UsageError
@@ -31,6 +32,7 @@ def command(door: Door, name: str, as_json: bool) -> None:
             f"A branch, tag or alias alone: kamld branch {label} {word} --remove",
         )
     dataset = app.dataset(name)
+    check_removable(app.repository, dataset)
     app.repository.names.remove(dataset, author=app.author)
     if as_json:
         render.json_value({"id": dataset.id, "project": dataset.project, "name": dataset.name})

@@ -18,12 +18,12 @@ from kamld.cli.run_views import (
     LOST,
     RUNNING,
     Unsealed,
-    plain,
     run_json,
     seconds_so_far,
     unsealed,
     unsealed_json,
 )
+from kamld.cli.views import plain
 from kamld.records.names import Name
 from kamld.records.run import Parameter, Run
 
@@ -101,23 +101,17 @@ def _started(run: Unsealed | Run) -> str:
 
 def _show(app: App, found: Sequence[Unsealed | Run]) -> None:
     runs = [run for run in found if isinstance(run, Run)]
-    params, more_params = _most_used(_params(run) for run in found)
-    metrics, more_metrics = _most_used(run.metrics for run in runs)
-    rows = []
-    for run in found:
-        given = [str(_params(run).get(key, "")) for key in params]
-        if isinstance(run, Run):
-            took = render.seconds_between(run.started, run.ended)
-            row = [str(run.number), run.state, render.ago(run.started), render.duration(took), run.name]
-            logged = [f"{run.metrics[key]:.4g}" if key in run.metrics else "" for key in metrics]
-            rows.append([*row, *given, *logged, ", ".join(_made(app, run))])
-        else:
-            so_far = render.duration(seconds_so_far(run)) if run.state == RUNNING else ""
-            row = ["–", run.state, render.ago(run.live.started), so_far, run.live.name]
-            rows.append([*row, *given, *("" for _ in metrics), ""])
-    header = ("RUN", "STATE", "STARTED", "TOOK", "NAME", *params, *metrics, "MADE")
-    numbers = range(5, 5 + len(params) + len(metrics))
-    render.table(rows, header=header, right=(0, 3, *numbers))
+    columns = _COLUMNS
+    while True:  # as many as the terminal has room for
+        params, more_params = _most_used((_params(run) for run in found), columns)
+        metrics, more_metrics = _most_used((run.metrics for run in runs), columns)
+        rows = [_row(app, run, params, metrics) for run in found]
+        header = ("RUN", "STATE", "STARTED", "TOOK", "NAME", *params, *metrics, "MADE")
+        right = (0, 3, *range(5, 5 + len(params) + len(metrics)))
+        if columns == 0 or render.fits(rows, header, (*right, 1, 2)):
+            break
+        columns -= 1
+    render.table(rows, header=header, right=right, whole=(1, 2))
     if any(isinstance(run, Unsealed) and run.state == LOST for run in found):
         render.say("The process of a lost run is gone; the next kamld run closes it.")
     if more_params or more_metrics:
@@ -126,10 +120,22 @@ def _show(app: App, found: Sequence[Unsealed | Run]) -> None:
         render.say(f"Compare: kamld runs --compare {runs[1].number} {runs[0].number}")
 
 
-def _most_used(tables: Iterable[Mapping[str, Any]]) -> tuple[list[str], int]:
-    """The keys that most runs have, at most four, and how many others there are."""
+def _row(app: App, run: Unsealed | Run, params: Sequence[str], metrics: Sequence[str]) -> list[str]:
+    given = [str(_params(run).get(key, "")) for key in params]
+    if isinstance(run, Run):
+        took = render.seconds_between(run.started, run.ended)
+        row = [str(run.number), run.state, render.ago(run.started), render.duration(took), run.name]
+        logged = [f"{run.metrics[key]:.4g}" if key in run.metrics else "" for key in metrics]
+        return [*row, *given, *logged, ", ".join(_made(app, run))]
+    so_far = render.duration(seconds_so_far(run)) if run.state == RUNNING else ""
+    row = ["–", run.state, render.ago(run.live.started), so_far, run.live.name]
+    return [*row, *given, *("" for _ in metrics), ""]
+
+
+def _most_used(tables: Iterable[Mapping[str, Any]], most: int) -> tuple[list[str], int]:
+    """The keys that most runs have, and how many others there are."""
     counts = Counter(key for table in tables for key in table)
-    return [key for key, _ in counts.most_common(_COLUMNS)], max(0, len(counts) - _COLUMNS)
+    return [key for key, _ in counts.most_common(most)], max(0, len(counts) - most)
 
 
 def _params(run: Unsealed | Run) -> dict[str, Parameter]:

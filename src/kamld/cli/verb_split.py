@@ -7,18 +7,14 @@ import click
 
 from kamld.cli import render, views
 from kamld.cli.context import Door, json_option, pass_door
-from kamld.errors import UsageError
-from kamld.records.history import Dataset, Split, SplitPart
-from kamld.records.names import parse_name
-from kamld.splits import SplitResult, recorded_rule, split
-from kamld.splits.rule import fractions, parse_parts
-
-_TEST = 0.2  # where nothing is said
+from kamld.records.history import Dataset
+from kamld.splits import Asked, SplitResult, settle, split
+from kamld.splits.rule import parse_parts
 
 
 @click.command("split")
 @click.argument("name", metavar="NAME[@REVISION]")
-@click.option("--test", type=float, metavar="SHARE", help=f"Share of the test part. Default: {_TEST:g}.")
+@click.option("--test", type=float, metavar="SHARE", help="Share of the test part. Default: 0.2.")
 @click.option("--parts", metavar="PART=SHARE,…", help="Other parts, such as train=0.7,val=0.15,test=0.15.")
 @click.option("--seed", type=int, help="Another seed makes another split. Default: 0.")
 @click.option("--stratify", "by", metavar="folder|TABLE:COLUMN", help="Keep the shares within each kind.")
@@ -54,54 +50,16 @@ def command(
       kamld split flowers --where "label = 'rose'" --table labels.csv --as roses
       kamld split houses --rows houses.csv --test 0.2 --stratify region
     """
-    _check(test, parts, view, prefix, rule)
-    shares = parse_parts(parts) if parts else fractions(_TEST if test is None else test)
+    wanted = Asked(test, parse_parts(parts) if parts else (), prefix or "", view or "", **rule)
+    wanted.check()
     app = door.app
     source = app.resolve(name)
-    dataset = source.dataset
-    beginning = prefix or dataset.name
-    asked = any(value is not None for value in (test, parts, *rule.values()))
-    given = {key: value for key, value in rule.items() if value is not None}
-    if view:
-        wanted = (
-            _rule((), given)
-            if rule["where"]
-            else recorded_rule(app.repository, dataset, [parse_name(view, dataset.project)])
-        )
-        if wanted is None or (asked and not rule["where"]):
-            raise UsageError("usage", "--as needs a condition.", "Say which files: --where 'size > 10000'")
-        names = {"": parse_name(view, dataset.project)}
-    else:
-        usual = [parse_name(f"{beginning}-{part}", dataset.project) for part in ("train", "test")]
-        known = None if asked else recorded_rule(app.repository, dataset, usual)
-        wanted = known or _rule(shares, given)
-        words = [part.name for part in _in_order(wanted)]
-        names = {word: parse_name(f"{beginning}-{word}", dataset.project) for word in words}
-    result = split(app.repository, source, wanted, names=names, author=app.author)
+    settled, names = settle(app.repository, source.dataset, wanted)
+    result = split(app.repository, source, settled, names=names, author=app.author)
     if as_json:
         render.json_value(_json(result))
     else:
-        _show(result, dataset)
-
-
-def _check(
-    test: float | None, parts: str | None, view: str | None, prefix: str | None, rule: dict[str, Any]
-) -> None:
-    if test is not None and parts:
-        raise UsageError("usage", "--test and --parts say the same in two ways.", "Give one of them.")
-    if view and any(v is not None for v in (test, parts, prefix, rule["seed"], rule["by"], rule["group"])):
-        raise UsageError("usage", "--as makes one dataset, not parts of one.", "Give --where alone with it.")
-    if rule["table"] and not rule["where"]:
-        raise UsageError("usage", "--table is for --where.", "To split the rows of a table: --rows TABLE.")
-
-
-def _rule(parts: tuple[SplitPart, ...], given: dict[str, Any]) -> Split:
-    return Split(parts=parts, part="", thresholds={}, **({"seed": 0} | given))
-
-
-def _in_order(rule: Split) -> list[SplitPart]:
-    """The largest first, as people list them."""
-    return sorted(rule.parts, key=lambda part: -part.share)
+        _show(result, source.dataset)
 
 
 def _show(result: SplitResult, source: Dataset) -> None:

@@ -7,8 +7,10 @@ import click
 
 from kamld.cli import render, views
 from kamld.cli.context import Door, existing_folder, json_option, pass_door
+from kamld.cli.left_out import tell_left_out
 from kamld.errors import UsageError
 from kamld.records.names import Name, Reference, parse_revision
+from kamld.store.trees import entries_of
 from kamld.workspace import find_binding
 from kamld.workspace.settle import bound_dataset
 from kamld.workspace.switch import Switched, switch, switch_to_new
@@ -24,7 +26,7 @@ def command(door: Door, words: tuple[str, ...], create: bool, as_json: bool) -> 
 
     Files that you changed stay as they are; if the other version differs in one of them, nothing is
     done and they are named. On a branch, the next commit goes there. Any other revision leaves the
-    folder on no branch: look around; to commit, make one with -c.
+    folder on no branch: look around; to keep what you change there, kamld commit -b NEW.
 
     \b
     Examples:
@@ -55,6 +57,8 @@ def command(door: Door, words: tuple[str, ...], create: bool, as_json: bool) -> 
              "changes": [views.change_json(change) for change in done.changes], "own_changes": done.kept}
         )  # fmt: skip
         return
+    brought = [change.new for change in done.changes if change.new]
+    tell_left_out(repository.objects, entries_of(brought))
     message = repository.commit(now.commit).message
     _show(done, message.splitlines()[0] if message else "", str(folder))
 
@@ -67,6 +71,6 @@ def _show(done: Switched, subject: str, folder: str) -> None:
     if done.kept:
         render.say(f"What you had changed is still there: {render.files(done.kept)}.")
     if not now.branch:
-        render.say(f"To go on from here: kamld switch {quote(folder)} NEW-BRANCH -c")
+        render.say(f'To go on from here: kamld commit {quote(folder)} -b NEW -m "…"')
         back = done.before.branch or "main"
         render.say(f"Back: kamld switch {quote(folder)} {quote(back)}")

@@ -12,7 +12,7 @@ from kamld.catalog.lineage import why
 from kamld.catalog.nodes import Node
 from kamld.cli import render
 from kamld.cli.context import Door, json_option, pass_door
-from kamld.cli.run_views import plain
+from kamld.cli.views import plain
 from kamld.serving.predictions import find
 
 
@@ -49,7 +49,7 @@ def command(door: Door, name: str, as_json: bool) -> None:
 
 def _show(node: Node, me: str, first: str, rest: str) -> None:
     """The node and those below it; `first` and `rest` are what stands before its lines."""
-    render.say(first + _line(node, me))
+    render.say(render.clipped(first + _line(node, me)))
     for position, child in enumerate(node.children):
         last = position == len(node.children) - 1
         _show(child, me, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))

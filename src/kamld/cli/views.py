@@ -1,5 +1,6 @@
 """The JSON objects and lines that several verbs share, so that a commit looks the same everywhere."""
 
+import math
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from kamld.store import Change
 from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK
 
 _KINDS = {FILE: "a plain file", EXECUTABLE: "executable", SYMLINK: "a link", FOLDER: "an empty folder"}
+EXPIRED = "expired: its files are not kept"  # of a checkpoint
 LISTED = 12  # changes of one sort that are listed one by one; more are counted by folder
 _WORDS = {"added": "new", "removed": "removed", "changed": "changed"}
 _SIGNS = {"added": "+", "removed": "−", "changed": "~"}
@@ -55,15 +57,34 @@ def change_counts(changes: Sequence[Change]) -> str:
 
 
 def show_changes(
-    changes: Sequence[Change], notes: Mapping[bytes, str] | None = None, *, folded: bool = True
-) -> None:
-    """The changes by sort; many in one folder as a count. `notes` by path stand instead of sizes."""
+    changes: Sequence[Change], notes: Mapping[bytes, str] | None = None, *, folded: bool = True,
+    renamed: Sequence[tuple[bytes, bytes]] = (),
+) -> None:  # fmt: skip
+    """The changes by sort; many in one folder as a count. `notes` by path stand instead of sizes; what was
+    `renamed` (old path, new path) is neither new nor removed."""
     notes = notes or {}
-    rows = []
+    rows = _renamings(renamed)
+    moved = {path for pair in renamed for path in pair}
+    changes = [change for change in changes if change.path not in moved]
     for sort in ("changed", "added", "removed"):
         some = [change for change in changes if change.sort == sort]
         rows += [("", _WORDS[sort], *cells) for cells in _lines(some, notes, folded=folded)]
     render.table(rows)
+
+
+def _renamings(renamed: Sequence[tuple[bytes, bytes]]) -> list[tuple[str, str, str, str]]:
+    """Many that went from one folder into another as a count."""
+    lines = [(f"{render.path(old)} → {render.path(new)}", "") for old, new in renamed]
+    if len(renamed) > LISTED:
+        folders = Counter((_folder(old), _folder(new)) for old, new in renamed).most_common()
+        lines = [(f"{old} → {new}", f"({render.files(n)})") for (old, new), n in folders[:LISTED]]
+        if rest := sum(n for _, n in folders[LISTED:]):
+            lines.append((f"… {len(folders) - LISTED} more folders", f"({render.files(rest)})"))
+    return [("", "renamed", *line) for line in lines]
+
+
+def _folder(path: bytes) -> str:
+    return f"{render.path(path.rpartition(b'/')[0]) or '.'}/"
 
 
 def _lines(changes: Sequence[Change], notes: Mapping[bytes, str], *, folded: bool) -> list[tuple[str, str]]:
@@ -103,3 +124,12 @@ def sizes(change: Change) -> str:
         return f"{render.size(change.old.size)} → {render.size(change.new.size)}"
     there = change.new or change.old
     return render.size(there.size) if there else ""
+
+
+def plain(value: Any) -> Any:
+    """Plain data with the numbers that JSON lacks as records spell them: "nan", "inf", "-inf"."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -1,7 +1,18 @@
 """Imports and exports: files from other people's places into a hub, and out of it."""
 
-from kamld.exchange.bringing import Imported, fetch_left, import_from
+from kamld.exchange.bringing import fetch_left, import_from
 from kamld.exchange.export import Exported, export
+from kamld.exchange.imported import Imported
 from kamld.exchange.recognise import recognise
+from kamld.exchange.to_bucket import BucketPlan, export_to_bucket
 
-__all__ = ["Exported", "Imported", "export", "fetch_left", "import_from", "recognise"]
+__all__ = [
+    "BucketPlan",
+    "Exported",
+    "Imported",
+    "export",
+    "export_to_bucket",
+    "fetch_left",
+    "import_from",
+    "recognise",
+]

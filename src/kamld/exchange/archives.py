@@ -27,6 +27,9 @@ SUFFIXES = (
 )  # fmt: skip
 _PIECE = 1024 * 1024
 _RATIO_MAX = 300  # times that content may be larger than its archive …
+_TOO_MUCH = f"unpacks to more than {_RATIO_MAX} times its size"
+_DESCRIPTION_MAX = 16 * 1024 * 1024  # bytes of what a tar says about one of its members
+_LINK_MAX = 4096
 _FREE = 256 * 1024 * 1024  # … beyond so many bytes
 
 
@@ -44,9 +47,11 @@ def members(open_file: Callable[[], Any], name: str, shown: str) -> Iterator[Ite
         if name.lower().endswith(".zip"):
             yield from _zip(file, shown)
         else:
-            meter = _Meter(file)
-            with _unpacked(meter, name.lower()) as plain, tarfile.open(fileobj=plain, mode="r|") as tar:
-                yield from _tar(tar, shown, meter)
+            packed = _Meter(file)
+            with _unpacked(packed, name.lower()) as plain:
+                budget = _Budget(plain, packed, shown)
+                with tarfile.open(fileobj=budget, mode="r|") as tar:
+                    yield from _tar(tar, shown, budget)
 
 
 class _Meter(io.RawIOBase):
@@ -55,7 +60,7 @@ class _Meter(io.RawIOBase):
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__()
         self._file = file
-        self.packed = self.unpacked = 0
+        self.packed = 0
 
     def readable(self) -> bool:
         return True
@@ -65,15 +70,38 @@ class _Meter(io.RawIOBase):
         self.packed += len(data)
         return data
 
-    def came(self, count: int, shown: str, path: bytes) -> None:
-        self.unpacked += count
-        if self.unpacked > _FREE and self.unpacked > self.packed * _RATIO_MAX:
-            raise Invalid(
-                "archive_bomb",
-                f"{shown} unpacks to more than {_RATIO_MAX} times its size"
-                f" (at {path.decode('utf-8', 'backslashreplace')}). Nothing was imported.",
-                "If you trust it, unpack it yourself and import the folder.",
-            )
+
+class _Budget(io.RawIOBase):
+    """What comes out of a packed archive, as long as that is in proportion, and as no description of a
+    member is larger than any need be: tarfile reads those whole."""
+
+    def __init__(self, file: IO[bytes], meter: _Meter, shown: str) -> None:
+        super().__init__()
+        self._file, self._meter, self._shown = file, meter, shown
+        self.unpacked = self._given = 0
+        self.until_next = _DESCRIPTION_MAX + _PIECE  # bytes before the next member must be there
+        self.at = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self.unpacked += len(data)
+        self.until_next -= len(data)
+        if self.until_next < 0:
+            raise _bomb(self._shown, self.at, f"describes a file in more than {_DESCRIPTION_MAX >> 20} MB")
+        self._check(self.unpacked)
+        return data
+
+    def gives(self, count: int) -> None:
+        """Bytes of content, which need not have been read: a sparse file has holes."""
+        self._given += count
+        self._check(self._given)
+
+    def _check(self, count: int) -> None:
+        if count > _FREE and count > self._meter.packed * _RATIO_MAX:
+            raise _bomb(self._shown, self.at, _TOO_MUCH)
 
 
 @contextmanager
@@ -113,11 +141,13 @@ def _told(shown: str) -> Iterator[None]:
         raise
 
 
-def _tar(tar: tarfile.TarFile, shown: str, meter: _Meter) -> Iterator[Item]:
+def _tar(tar: tarfile.TarFile, shown: str, budget: _Budget) -> Iterator[Item]:
     for member in tar:
+        budget.until_next = _DESCRIPTION_MAX + (member.size if member.isreg() else 0)
         path = _normal(member.name.encode("utf-8", "surrogateescape"), shown)
         if not path:
             continue
+        budget.at = path
         if member.isdir():
             yield Item(path, FOLDER)
         elif member.issym():
@@ -127,16 +157,19 @@ def _tar(tar: tarfile.TarFile, shown: str, meter: _Meter) -> Iterator[Item]:
             yield _hard_link(path, member.linkname.encode("utf-8", "surrogateescape"), shown)
         elif member.isfile():
             kind = EXECUTABLE if member.mode & stat.S_IXUSR else FILE
-            yield Item(path, kind, member.size, pieces=partial(_of_tar, tar, member, path, shown, meter))
+            yield Item(path, kind, member.size, pieces=partial(_of_tar, tar, member, shown, budget))
         else:
             raise refused(shown, path, "is a device or a pipe, which no version can hold")
-    if not tar.offset or not meter.packed:
+    if not tar.offset:
         raise _damaged(shown, "it is empty")
+    budget.until_next = _FREE  # what is behind the last member is nothing, and then the packer's checksum
+    while budget.read(_PIECE):
+        pass
+    if budget.unpacked < tar.offset + tarfile.BLOCKSIZE:  # no block of zeros: there may have been more
+        raise _damaged(shown, "it is cut off: what marks its end is not there")
 
 
-def _of_tar(
-    tar: tarfile.TarFile, member: tarfile.TarInfo, path: bytes, shown: str, meter: _Meter
-) -> Iterator[bytes]:
+def _of_tar(tar: tarfile.TarFile, member: tarfile.TarInfo, shown: str, budget: _Budget) -> Iterator[bytes]:
     file = tar.extractfile(member)
     assert file is not None, "it is a file"
     left = member.size
@@ -146,17 +179,18 @@ def _of_tar(
             if not piece:
                 raise _damaged(shown, "it is cut off")
             left -= len(piece)
-            meter.came(len(piece), shown, path)
+            budget.gives(len(piece))
             yield piece
 
 
 def _zip(file: IO[bytes], shown: str) -> Iterator[Item]:
-    meter = _Meter(file)
-    meter.packed = file.seek(0, 2)
+    size = file.seek(0, 2)
     file.seek(0)
+    unpacked = 0
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
-            path = _normal(_zip_name(info), shown)
+            name = _zip_name(info)
+            path = _normal(name, shown)
             if info.flag_bits & 1:
                 raise Invalid(
                     "encrypted_archive",
@@ -164,27 +198,26 @@ def _zip(file: IO[bytes], shown: str) -> Iterator[Item]:
                     "Unpack it with its password and import the folder.",
                 )
             mode = info.external_attr >> 16 if info.create_system == 3 else 0
-            if info.is_dir():
+            if name.endswith(b"/"):
                 if path:
                     yield Item(path, FOLDER)
             elif stat.S_ISLNK(mode):
+                if info.file_size > _LINK_MAX:
+                    raise refused(shown, path, "is a link to a name that is too long")
                 yield _link(path, archive.read(info), shown)
             elif mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
                 raise refused(shown, path, "is a device or a pipe, which no version can hold")
             else:
+                unpacked += info.file_size  # no more than that is read, whatever there is
+                if unpacked > _FREE and unpacked > size * _RATIO_MAX:
+                    raise _bomb(shown, path, _TOO_MUCH)
                 kind = EXECUTABLE if mode & stat.S_IXUSR else FILE
-                yield Item(
-                    path, kind, info.file_size,
-                    pieces=partial(_of_zip, archive, info, path, shown, meter),
-                )  # fmt: skip
+                yield Item(path, kind, info.file_size, pieces=partial(_of_zip, archive, info, shown))
 
 
-def _of_zip(
-    archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: bytes, shown: str, meter: _Meter
-) -> Iterator[bytes]:
+def _of_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo, shown: str) -> Iterator[bytes]:
     with _told(shown), archive.open(info) as file:
         while piece := file.read(_PIECE):
-            meter.came(len(piece), shown, path)
             yield piece
 
 
@@ -212,6 +245,14 @@ def _link(path: bytes, target: bytes, shown: str) -> Item:
     if target.startswith(b"/") or where == b".." or where.startswith(b"../"):
         raise refused(shown, path, f"is a link to {target.decode('utf-8', 'backslashreplace')}, outside")
     return Item(path, SYMLINK, len(target), pieces=lambda: [target])
+
+
+def _bomb(shown: str, path: bytes, what: str) -> Invalid:
+    return Invalid(
+        "archive_bomb",
+        f"{shown} {what} (at {path.decode('utf-8', 'backslashreplace')}). Nothing was imported.",
+        "If you trust it, unpack it yourself and import the folder.",
+    )
 
 
 def _damaged(shown: str, why: str) -> Invalid:

@@ -6,17 +6,17 @@ the hub for a while, and is not read again.
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from kamld import clock
-from kamld.errors import Conflict, Invalid
+from kamld.errors import Invalid, UsageError
+from kamld.exchange.dvc import History, Project
+from kamld.exchange.imported import Imported, earlier, name_taken
 from kamld.exchange.items import Item, Source, checked, refused
 from kamld.exchange.notes import Notes
-from kamld.records.history import Commit, Dataset
 from kamld.records.history import Imported as Origin
 from kamld.records.names import MAIN, Name
-from kamld.store import Change, Committed, Place, Progress, Repository, Writer
+from kamld.store import Place, Progress, Repository, Writer
 from kamld.store import Source as FileSource
 from kamld.store.trees import EMPTY_ID, EXECUTABLE, FILE, FOLDER, Entries, Entry, diff, entries_of
 
@@ -25,40 +25,36 @@ _AHEAD = 16  # small files that are fetched at once
 _SMALL = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """`committed` None: nothing had changed since `base`."""
-
-    dataset: Dataset
-    source: Source
-    created: bool
-    base: str | None
-    committed: Committed | None
-    changes: list[Change]
-    files: int
-    bytes: int
-    bytes_read: int
-    bytes_added: int
-
-
 def import_from(
     repository: Repository, source: Source, name: Name, *, local: Path, author: str, message: str = "",
-    model: bool = False, branch: str = "", reference: bool = False, progress: Progress | None = None,
+    model: bool = False, branch: str = "", reference: bool = False, leave_out: bool = False,
+    progress: Progress | None = None,
 ) -> Imported:  # fmt: skip
     """Import a source as a new version of `name`, which is made on first use.
 
-    Raises Conflict (name_taken), Invalid (unsafe_path, empty_source …), SystemFault; nothing has landed.
+    Raises Conflict (name_taken, protected_branch), Invalid (unsafe_path, empty_source …), SystemFault;
+    nothing has landed then. `leave_out`: what is missing from a history may be.
     """
+    if leave_out and source.history is None:
+        raise UsageError("usage", "Only of a DVC repository what is missing can be left out.")
+    if isinstance(source.history, Project):
+        if message:
+            raise UsageError("usage", "A history has messages of its own.", "Leave the message out.")
+        if reference:
+            raise Invalid(
+                "cannot_be_left", "What DVC keeps cannot be left where it is: its cache is cleaned up.",
+                "Import it without --reference.",
+            )  # fmt: skip
+        history = History(source.history, repository, source, Notes(local, source.source), leave_out)
+        return history.bring(name, author=author, model=model, branch=branch, progress=progress)
     found = repository.names.find(name)
     dataset = found if found and repository.is_made(found) else None
     into = branch or MAIN
-    base = _base(repository, dataset, into, source) if dataset else None
+    base = earlier(repository, dataset, into, source) if dataset else None
     if dataset and base is None and not branch:
-        raise Conflict(
-            "name_taken",
-            f"There is a dataset or model {name} already, and it was not imported from {source.source}.",
-            "Give another NAME, or put it on a branch of its own with --branch.",
-        )
+        raise name_taken(name, source)
+    if dataset:
+        repository.check_open(dataset, into)
     notes = Notes(local, f"{source.kind} {source.source} {reference}")
     with repository.writer() as writer:
         rows, read = _bring(repository, writer, source, notes, reference, progress)
@@ -82,7 +78,9 @@ def import_from(
     changes = diff(repository.tree(before) if before else None, repository.tree(version.commit))
     of = dataset or repository.create(name, "model" if model or source.model else "dataset")
     committed = repository.land_version(of, into, version, author=author)
-    return Imported(of, source, dataset is None, base, committed, changes, *shape)
+    return Imported(
+        of, source, dataset is None, base, committed, changes, *shape, remarks=tuple(source.remarks)
+    )
 
 
 def fetch_left(repository: Repository, entries: Entries, progress: Progress | None = None) -> tuple[int, int]:
@@ -96,19 +94,6 @@ def fetch_left(repository: Repository, entries: Entries, progress: Progress | No
             assert key == identifier, "every block was checked"
             lengths.append(length)
     return len(lengths), sum(lengths)
-
-
-def _base(repository: Repository, dataset: Dataset, branch: str, source: Source) -> str | None:
-    """The newest commit of the branch that came from this source."""
-    ref = repository.refs.find(dataset, branch) or repository.refs.find(dataset, MAIN)
-    for identifier, commit in repository.log(ref.commit) if ref and ref.commit else ():
-        if _is_from(commit, source):
-            return identifier
-    return None
-
-
-def _is_from(commit: Commit, source: Source) -> bool:
-    return commit.imported is not None and commit.imported.source == source.source
 
 
 def _bring(

@@ -1,4 +1,4 @@
-"""What a folder or a file says about itself: an MLflow model, a Hugging Face dataset, a Croissant file.
+"""What a folder says about itself: an MLflow model, a Hugging Face dataset.
 
 Only read, never believed further than to be shown: it goes into a commit's metadata as it is.
 """
@@ -11,6 +11,7 @@ import yaml
 
 from kamld.errors import Invalid
 
+_LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # ten times faster, where it was built
 _LARGEST = 4 * 1024 * 1024  # bytes of a description that are read
 
 
@@ -18,9 +19,9 @@ def yaml_of(text: str, where: str) -> Any:
     """YAML with texts for all values, and no references, which are how a small file becomes a huge one.
     Raises Invalid (bad_description)."""
     try:
-        if any(isinstance(event, yaml.events.AliasEvent) for event in yaml.parse(text, yaml.BaseLoader)):
+        if any(isinstance(event, yaml.events.AliasEvent) for event in yaml.parse(text, _LOADER)):
             raise yaml.YAMLError("it has references")
-        return yaml.load(text, yaml.BaseLoader)  # noqa: S506 - BaseLoader makes texts alone
+        return yaml.load(text, _LOADER)  # noqa: S506 - BaseLoader makes texts alone
     except (yaml.YAMLError, RecursionError) as error:
         raise Invalid("bad_description", f"{where} is not YAML: {error}.", "Correct it.") from None
 

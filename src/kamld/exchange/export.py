@@ -22,8 +22,9 @@ from kamld.blobs import filesystem_fault
 from kamld.errors import Conflict, Invalid
 from kamld.records.history import Commit
 from kamld.store import Entries, Objects, Progress
-from kamld.store.trees import EXECUTABLE, FOLDER, SYMLINK, Entry
-from kamld.workspace.checkout import check_paths, write_folder
+from kamld.store.trees import EXECUTABLE, FOLDER, SYMLINK, Entry, present
+from kamld.workspace.checkout import write_folder
+from kamld.workspace.placing.paths import check_paths
 
 _BATCH = 256  # small files that are read in the order in which they lie, then written in that of names
 _SMALL = 64 * 1024
@@ -41,9 +42,11 @@ def export(
     objects: Objects, commit: Commit, entries: Entries, target: Path | IO[bytes], *,
     threads: int, progress: Progress | None = None,
 ) -> Exported:  # fmt: skip
-    """Raises Conflict (target_exists), Invalid (unsafe_path, name_not_kept), SystemFault."""
+    """What was purged is left out. Raises Conflict (target_exists), Invalid (unsafe_path, name_not_kept),
+    SystemFault."""
     kind = "tar" if not isinstance(target, Path) else kind_of(target.name)
     check_paths(entries)
+    entries, _ = present(objects, entries)
     _check_names(kind, entries)
     if not isinstance(target, Path):
         _tar(objects, commit, entries, target, progress)
@@ -125,7 +128,7 @@ def _tar(
     with tarfile.open(
         fileobj=out, mode="w|", format=tarfile.GNU_FORMAT, encoding="utf-8", errors="surrogateescape"
     ) as tar:
-        for entry, pieces in _contents(objects, entries):
+        for entry, pieces in contents(objects, list(entries.rows())):
             info = tarfile.TarInfo(entry.path.decode("utf-8", "surrogateescape"))
             info.mtime, info.mode, info.size = when, 0o644, entry.size
             if entry.kind == FOLDER:
@@ -148,7 +151,7 @@ def _zip(
     when = max((then.year, then.month, then.day, then.hour, then.minute, then.second), _EARLIEST_ZIP)
     modes = {FOLDER: 0o040755, SYMLINK: 0o120777, EXECUTABLE: 0o100755}
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-        for entry, pieces in _contents(objects, entries):
+        for entry, pieces in contents(objects, list(entries.rows())):
             name = entry.path.decode("utf-8") + ("/" if entry.kind == FOLDER else "")
             info = zipfile.ZipInfo(name, when)
             info.create_system, info.compress_type = 3, zipfile.ZIP_DEFLATED
@@ -161,9 +164,8 @@ def _zip(
                 progress(1, entry.size)
 
 
-def _contents(objects: Objects, entries: Entries) -> Iterator[tuple[Entry, Iterator[bytes | memoryview]]]:
+def contents(objects: Objects, rows: list[Entry]) -> Iterator[tuple[Entry, Iterator[bytes | memoryview]]]:
     """Each entry with its content, in the order of names; small files are read many at once."""
-    rows = list(entries.rows())
     for at in range(0, len(rows), _BATCH):
         some = rows[at : at + _BATCH]
         small = [row.id for row in some if row.kind != FOLDER and row.size <= _SMALL]

@@ -1,12 +1,16 @@
 """What a source gives: files one after the other, with where they come from. It says nothing about how
 they are kept."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
 from kamld.errors import Invalid
 from kamld.store.trees import FILE, FOLDER
+
+_NEVER = (b"", b".", b"..", b".kamld")  # as a part of a path
+_OUTSIDE = "would leave the folder, or change what kamld keeps in it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ class Source:
     revision: Callable[[], str] = str  # asked at the end
     checksum: Callable[[], str] = str
     done: Callable[[], None] = lambda: None  # all is kept: what was put aside may go
+    remarks: list[str] = field(default_factory=list)  # what did not come, and why; full at the end
+    history: object = None  # a DVC repository, which has versions of its own in the place of `items`
 
 
 def checked(source: str, items: Iterable[Item]) -> Iterator[Item]:
@@ -48,8 +54,8 @@ def checked(source: str, items: Iterable[Item]) -> Iterator[Item]:
     for item in items:
         path = item.path
         parts = path.split(b"/")
-        if not path or any(part in (b"", b".", b"..", b".kamld") or b"\0" in part for part in parts):
-            raise refused(source, path, "would leave the folder, or change what kamld keeps in it")
+        if any(part in _NEVER for part in parts) or b"\0" in path:
+            raise refused(source, path, _OUTSIDE)
         if path in seen:
             raise refused(source, path, "is there twice")
         above = {b"/".join(parts[:n]) for n in range(1, len(parts))}
@@ -61,6 +67,21 @@ def checked(source: str, items: Iterable[Item]) -> Iterator[Item]:
             seen.add(path)
         folders |= above
         yield item
+
+
+def check_paths(source: str, paths: AbstractSet[bytes] | Mapping[bytes, object]) -> None:
+    """The same for files that are all known. Raises Invalid (unsafe_path)."""
+    folders: set[bytes] = set()
+    for path in paths:
+        if any(part in _NEVER for part in path.split(b"/")) or b"\0" in path:
+            raise refused(source, path, _OUTSIDE)
+        folder = path.rpartition(b"/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition(b"/")[0]
+    for path in folders:
+        if path in paths:
+            raise refused(source, path, "is a file and a folder at once")
 
 
 def refused(source: str, path: bytes, why: str) -> Invalid:

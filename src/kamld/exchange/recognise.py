@@ -4,23 +4,31 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 from kamld.blobs.bucket import Bucket, Thing
-from kamld.blobs.foreign import Foreign, found_in, is_bucket, is_web
-from kamld.blobs.web import shown
-from kamld.errors import Invalid, NotFound
+from kamld.blobs.foreign import Foreign, is_bucket, is_web
+from kamld.blobs.web import Found, shown
+from kamld.errors import Invalid, NotFound, SystemFault
 from kamld.exchange import archives
+from kamld.exchange.croissant import Distribution, is_description, parse
 from kamld.exchange.described import describe
+from kamld.exchange.dvc import find_project
+from kamld.exchange.fetched import Aside, Digest, pieces_in, pieces_of
 from kamld.exchange.items import Item, Source
-from kamld.store.trees import FOLDER, SYMLINK
-from kamld.workspace import scan
+from kamld.exchange.local import local, scanned
 
-KINDS = ("folder", "file", "archive", "bucket", "address", "mlflow", "huggingface")
+KINDS = ("folder", "file", "archive", "bucket", "address", "mlflow", "huggingface", "dvc", "croissant")
+_MAY_BE = {
+    "folder": ("folder", "mlflow", "huggingface", "dvc"), "file": ("file", "archive", "croissant"),
+    "address": ("address", "file", "archive", "croissant"), "bucket": ("bucket", "file", "archive"),
+}  # fmt: skip
+_DESCRIPTION_MAX = 32 * 1024 * 1024
+_DESCRIPTION = re.compile(r"\.json(ld)?$|^croissant$")  # names that a Croissant description has
 
 
 def recognise(
@@ -29,6 +37,7 @@ def recognise(
     """Raises NotFound (no_such_source), Invalid (bad_source)."""
     if sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise Invalid("bad_source", "--sha256 wants 64 hex digits.")
+    _check_kind(text, start, as_kind)
     if is_web(text):
         return _address(text, foreign, as_kind, sha256.lower(), aside)
     if "://" in text and not is_bucket(text):
@@ -37,90 +46,59 @@ def recognise(
         )
     if is_bucket(text):
         return _bucket(text, foreign, as_kind)
+    project = find_project(text, start, foreign.environment) if as_kind in ("", "dvc") else None
+    if project:
+        name = project.inside.rpartition("/")[2] or project.top.name
+        return Source("dvc", project.source, name, lambda: iter(()), history=project)
+    if as_kind == "dvc":
+        raise Invalid(
+            "bad_source", f"{text} is no DVC repository: it has no .dvc/config.", "Name its top folder."
+        )
     path = Path(start, text).resolve()
     if path.is_dir():
         return _folder(path, as_kind)
     if path.is_file():
-        return _file(path, as_kind, sha256.lower())
+        return _file(path, as_kind, sha256.lower(), foreign, aside)
     raise NotFound("no_such_source", f"There is no file or folder {text}.", "Name one that is there.")
+
+
+def _check_kind(text: str, start: Path, as_kind: str) -> None:
+    """Raises Invalid (bad_source) for what cannot be taken for that."""
+    folder = not is_web(text) and not is_bucket(text) and Path(start, text).is_dir()
+    what = "address" if is_web(text) else "bucket" if is_bucket(text) else "folder" if folder else "file"
+    if as_kind and as_kind != "dvc" and as_kind not in _MAY_BE[what]:
+        raise Invalid(
+            "bad_source", f"{shown(text)} is no {as_kind}: it is {'an' if what[0] == 'a' else 'a'} {what}.",
+            f"It may be taken for: {', '.join(_MAY_BE[what])}.",
+        )  # fmt: skip
 
 
 def _folder(path: Path, as_kind: str) -> Source:
     kind, metadata = describe(path)
     if as_kind and as_kind != kind:
         kind, metadata = as_kind, {}
-    return Source(kind, str(path), path.name, partial(_scanned, path), kind == "mlflow", metadata)
+    return Source(kind, str(path), path.name, partial(scanned, path), kind == "mlflow", metadata)
 
 
-def _scanned(folder: Path) -> Iterator[Item]:
-    found = scan(folder)
-    top = os.fsencode(folder) + b"/"
-    for path, kind, state in zip(found.paths, found.kinds.tolist(), found.states.tolist(), strict=True):
-        file = os.fsdecode(top + path)
-        if kind == SYMLINK:
-            yield Item(path, kind, state[0], pieces=partial(_target, top + path))
-        elif kind == FOLDER:
-            yield Item(path, kind)
-        else:
-            yield _local(path, kind, file)
-
-
-def _target(link: bytes) -> list[bytes]:
-    return [os.readlink(link)]
-
-
-def _local(path: bytes, kind: int, file: str) -> Item:
-    state = os.stat(file)
-    seen = found_in(state)
-    stamp = f"{state.st_size} {state.st_mtime_ns} {state.st_ctime_ns} {state.st_ino}"
-    return Item(path, kind, state.st_size, stamp, file, partial(_read, file), file, seen.etag, seen.modified)
-
-
-def _read(file: str) -> Iterator[bytes]:
-    with open(file, "rb") as opened:
-        while piece := opened.read(1024 * 1024):
-            yield piece
-
-
-def _file(path: Path, as_kind: str, sha256: str) -> Source:
+def _file(path: Path, as_kind: str, sha256: str, foreign: Foreign, aside: Path) -> Source:
     if as_kind != "file" and archives.stem(path.name) != path.name:
-        digest = _Digest(sha256, str(path))
+        digest = Digest(sha256, str(path))
         items = partial(archives.members, partial(_opened, path, digest), path.name, str(path))
         return Source("archive", str(path), archives.stem(path.name), items, checksum=digest.text)
+    if as_kind == "croissant" or (not as_kind and path.name.endswith((".json", ".jsonld"))):
+        text = path.read_bytes() if path.stat().st_size <= _DESCRIPTION_MAX else b""
+        if as_kind or is_description(text):
+            return _described(text, str(path), str(path), foreign, aside)
     name = os.fsencode(path.name)
     if sha256:
-        _Digest(sha256, str(path)).check(_read(str(path)))
-    return Source("file", str(path), path.stem, lambda: iter([_local(name, 0, str(path))]))
+        Digest(sha256, str(path)).check(pieces_in(path))
+    return Source("file", str(path), path.stem, lambda: iter([local(name, 0, str(path))]))
 
 
-def _opened(path: Path, digest: "_Digest") -> IO[bytes]:
+def _opened(path: Path, digest: Digest) -> IO[bytes]:
     if digest.wanted:
-        digest.check(_read(str(path)))
+        digest.check(pieces_in(path))
     return open(path, "rb")
-
-
-class _Digest:
-    """The checksum of what is fetched as one file."""
-
-    def __init__(self, wanted: str, where: str) -> None:
-        self.wanted, self._where, self._found = wanted, where, wanted
-
-    def check(self, pieces: Iterable[bytes]) -> None:
-        """Raises Invalid (other_checksum)."""
-        found = hashlib.sha256()
-        for piece in pieces:
-            found.update(piece)
-        if self.wanted and found.hexdigest() != self.wanted:
-            raise Invalid(
-                "other_checksum",
-                f"{self._where} has the SHA-256 {found.hexdigest()}, not {self.wanted}."
-                " Nothing was imported.",
-                "Do not use it before you know why.",
-            )
-        self._found = found.hexdigest()
-
-    def text(self) -> str:
-        return f"sha256:{self._found}" if self._found else ""
 
 
 def _address(url: str, foreign: Foreign, as_kind: str, sha256: str, aside: Path) -> Source:
@@ -128,70 +106,60 @@ def _address(url: str, foreign: Foreign, as_kind: str, sha256: str, aside: Path)
     nothing and a checksum is known before anything is kept."""
     clean = shown(url)
     name = unquote(urlsplit(url).path.rpartition("/")[2]) or "index"
-    digest = _Digest(sha256, clean)
-    put_aside = _Aside(url, foreign, aside / hashlib.sha256(clean.encode()).hexdigest()[:32])
+    digest = Digest(sha256, clean)
+    put_aside = Aside(url, foreign, aside / hashlib.sha256(clean.encode()).hexdigest()[:32])
     common: dict[str, Any] = {"checksum": digest.text, "revision": put_aside.etag, "done": put_aside.remove}
     if as_kind != "file" and archives.stem(name) != name:
-        items = partial(archives.members, partial(put_aside.opened, digest), name, clean)
+        items = partial(archives.members, partial(_fetched, put_aside, digest), name, clean)
         return Source("archive", clean, archives.stem(name), items, **common)
     found = foreign.find(url)
     if found is None:
         raise NotFound("unknown_address", f"There is nothing at {clean}.", "Look at the address again.")
+    if as_kind == "croissant" or (not as_kind and _DESCRIPTION.search(name)):
+        text = foreign.read(url, 0, _DESCRIPTION_MAX)
+        if as_kind or is_description(text):
+            digest.check([text])
+            return _described(text, url, clean, foreign, aside)
     stamp = f"{found.etag or found.modified} {found.size}" if found.etag or found.modified else ""
 
     def one() -> Iterator[Item]:
         yield Item(
-            os.fsencode(name), 0, found.size or 0, stamp, "", lambda: _all(put_aside.opened(digest)), clean,
-            found.etag, found.modified,
+            os.fsencode(name), 0, found.size or 0, stamp, "",
+            lambda: _unchanged(put_aside, digest, found, clean), clean, found.etag, found.modified,
         )  # fmt: skip
 
     return Source("address", clean, Path(name).stem, one, **common)
 
 
-def _all(file: IO[bytes]) -> Iterator[bytes]:
-    with file:
-        while piece := file.read(1024 * 1024):
-            yield piece
+def _fetched(put_aside: Aside, digest: Digest) -> IO[bytes]:
+    path = put_aside.fetch()
+    digest.check(pieces_in(path))
+    return io.BufferedReader(io.FileIO(path))
 
 
-class _Aside:
-    """What came of an address so far, in a file, with the etag that it had beside it."""
+def _unchanged(put_aside: Aside, digest: Digest, looked: Found, clean: str) -> Iterator[bytes]:
+    """Of the file that was seen when its stamp was taken: another's content must not be noted under it."""
+    file = _fetched(put_aside, digest)
+    if put_aside.found != looked:
+        file.close()
+        put_aside.remove()
+        raise SystemFault(
+            "changed_meanwhile", f"{clean} was changed while it was looked at. Nothing was changed here.",
+            "Do it again.",
+        )  # fmt: skip
+    yield from pieces_of(file)
 
-    def __init__(self, url: str, foreign: Foreign, path: Path) -> None:
-        self._url, self._foreign, self._path = url, foreign, path
-        self._mark = path.with_suffix(".etag")
-        self._etag = ""
 
-    def etag(self) -> str:
-        return self._etag
-
-    def remove(self) -> None:
-        self._path.unlink(missing_ok=True)
-        self._mark.unlink(missing_ok=True)
-
-    def opened(self, digest: _Digest) -> IO[bytes]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        there = self._path.stat().st_size if self._path.exists() and self._mark.exists() else 0
-        known = self._mark.read_text() if there else ""
-        answer = self._foreign.web.open(self._url)
-        assert answer is not None
-        found = answer.found
-        self._etag = found.etag
-        if there and found.etag and known == found.etag and there <= (found.size or 0):
-            answer.pieces.close()  # type: ignore[attr-defined]
-            pieces: Iterator[bytes] = iter(())
-            if there < (found.size or 0):
-                again = self._foreign.web.open(self._url, there)
-                assert again is not None
-                there, pieces = again.start, again.pieces
-        else:
-            there, pieces = 0, answer.pieces
-        self._mark.write_text(found.etag)
-        with open(self._path, "r+b" if there else "wb") as file:
-            file.seek(there)
-            file.writelines(pieces)
-        digest.check(_read(str(self._path)))
-        return io.BufferedReader(io.FileIO(self._path))
+def _described(text: bytes, place: str, clean: str, foreign: Foreign, aside: Path) -> Source:
+    """What a Croissant description names. Raises Invalid (bad_description, not_supported)."""
+    said = parse(text, clean)
+    files = Distribution(said, text, place, clean, foreign, aside)
+    checksum = f"sha256:{hashlib.sha256(text).hexdigest()}"
+    name = said.name or Path(unquote(urlsplit(clean).path)).stem
+    return Source(
+        "croissant", clean, name, files.items, metadata={"croissant": said.about}, checksum=lambda: checksum,
+        revision=lambda: said.version, done=files.done, remarks=files.remarks,
+    )  # fmt: skip
 
 
 def _bucket(text: str, foreign: Foreign, as_kind: str) -> Source:
@@ -215,7 +183,8 @@ def _bucket(text: str, foreign: Foreign, as_kind: str) -> Source:
 
 def _listed(bucket: Bucket, prefix: str) -> Iterator[Item]:
     before: Thing | None = None
-    for thing in bucket.list(prefix):
+    ours = f"{prefix}/.kamld/".lstrip("/")  # the note of an export
+    for thing in (thing for thing in bucket.list(prefix) if not thing.key.startswith(ours)):
         # an object of no bytes before those of the folder of its name only marks the folder
         if before and not (before.size == 0 and thing.key.startswith(before.key + "/")):
             yield _thing(bucket, before, before.key[len(prefix) :].lstrip("/").encode())

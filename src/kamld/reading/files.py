@@ -9,9 +9,10 @@ from typing import BinaryIO, overload
 
 import numpy as np
 
-from kamld.reading.globs import compiled, fixed_folder
+from kamld.reading.folders import Folders
+from kamld.records.globs import Glob
 from kamld.store import Entries, Objects, Tree
-from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK, Entry
+from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK, Entry, entries_of
 
 KINDS = {FILE: "file", EXECUTABLE: "executable", SYMLINK: "link", FOLDER: "folder"}
 
@@ -86,10 +87,6 @@ def files_of(objects: Objects, tree: Tree, pattern: str | None) -> Files:
     if not pattern:
         entries = tree.entries()
         return Files(objects, entries.take(np.flatnonzero(entries.kinds != FOLDER).tolist()))
-    entries, means = tree.under(os.fsencode(fixed_folder(pattern))), compiled(pattern)
-    chosen = [
-        at
-        for at, (path, kind) in enumerate(zip(entries.paths, entries.kinds.tolist(), strict=True))
-        if kind != FOLDER and means.fullmatch(os.fsdecode(path))
-    ]
-    return Files(objects, entries.take(chosen))
+    folders = Folders(objects, tree)
+    entries = entries_of(list(folders.matching(Glob(pattern))))
+    return Files(objects, entries.take(np.flatnonzero(entries.kinds != FOLDER).tolist()))

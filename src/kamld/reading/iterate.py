@@ -106,11 +106,13 @@ class Reader(Iterator[Example]):
     def _read(self, rows: list[int]) -> list[Example]:
         entries = self._files.entries
         names = [entries.ids[row].tobytes() for row in rows]
-        contents = [b""] * len(rows)
+        contents: list[bytes | None] = [None] * len(rows)  # None: it was purged, and is left out
         for at, pieces in self._files.objects.read_many(names):
             contents[at] = b"".join(pieces)
         return [
-            Example(os.fsdecode(entries.paths[row]), data) for row, data in zip(rows, contents, strict=True)
+            Example(os.fsdecode(entries.paths[row]), data)
+            for row, data in zip(rows, contents, strict=True)
+            if data is not None
         ]
 
 

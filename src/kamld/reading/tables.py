@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from kamld.errors import Invalid, NotFound
-from kamld.reading.files import File, Files
+from kamld.reading.files import File
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +36,18 @@ class Table:
         for file in self._files:
             with file.open() as opened:
                 yield from _READERS[_format(file.path)](opened, file.path, self.columns)
+
+    def schema(self) -> "pa.Schema":
+        """Names and types of the columns of the first file, from its beginning or its footer alone.
+        Raises as `batches`."""
+        file = self._files[0]
+        with file.open() as opened:
+            schema = _schema(opened, file.path)
+        if self.columns is None:
+            return schema
+        if lost := [name for name in self.columns if name not in schema.names]:
+            raise _no_column(file.path, lost[0], schema.names)
+        return type(schema)([schema.field(name) for name in self.columns])
 
     def arrow(self) -> "pa.Table":
         """As a pyarrow.Table. Raises as `batches`."""
@@ -72,7 +84,7 @@ class Table:
         return f"<table of {', '.join(self.paths[:3])}{', …' if len(self.paths) > 3 else ''}{columns}>"
 
 
-def table_of(files: Files, path: str | None, columns: Sequence[str] | None) -> Table:
+def table_of(files: Sequence[File], path: str | None, columns: Sequence[str] | None) -> Table:
     """Those of the files that are tables. Raises NotFound (no_table), Invalid (which_table)."""
     found = [file for file in files if _format(file.path)]
     formats = {_format(file.path) for file in found}
@@ -91,6 +103,30 @@ def table_of(files: Files, path: str | None, columns: Sequence[str] | None) -> T
 def not_installed(package: str, what: str) -> Invalid:
     said = f"{what} needs {package}, which is not installed."
     return Invalid("not_installed", said, f"pip install {package}")
+
+
+def is_table(path: str) -> bool:
+    """By its name."""
+    return bool(_format(path))
+
+
+def _schema(file: BinaryIO, path: str) -> "pa.Schema":
+    import pyarrow as pa
+    from pyarrow import csv, ipc, json, parquet
+
+    try:
+        match _format(path):
+            case "parquet":
+                return parquet.ParquetFile(file).schema_arrow
+            case "arrow":
+                return ipc.open_file(file).schema
+            case "jsonl":
+                return json.open_json(file).schema
+            case sort:
+                parsing = csv.ParseOptions(delimiter="\t" if sort == "tsv" else ",", newlines_in_values=True)
+                return csv.open_csv(file, parse_options=parsing).schema
+    except pa.ArrowException as error:
+        raise _bad(path, error) from None
 
 
 def _format(path: str) -> str:

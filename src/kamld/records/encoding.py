@@ -47,7 +47,7 @@ def newer(field: str, value: str, where: str) -> SystemFault:
 
 def damaged(where: str, kind: type, error: Exception | str) -> SystemFault:
     said = f"{where} is not a valid {kind.__name__} record: {error}."
-    return SystemFault("damaged_record", said, "Restore it from a copy of the hub.")
+    return SystemFault("damaged_record", said, "kamld fsck --repair --from COPY restores it from a copy.")
 
 
 def _spelled(value: Any) -> Any:

@@ -33,12 +33,13 @@ class Named(Dataset, frozen=True, kw_only=True, omit_defaults=True):
         return Dataset(id=self.id, project=self.project, name=self.name, kind=self.kind, created=self.created)
 
 
-class Removed(msgspec.Struct, frozen=True, kw_only=True):
+class Removed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A dataset that was removed; its refs stay for as long as it can be had back."""
 
     dataset: Dataset
     time: str
     author: str
+    forgotten: bool = False  # it cannot be had back any more: its refs are being removed
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -121,11 +122,21 @@ class Move(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     amends: bool = False  # the commit before is replaced by this one, not continued
 
 
+class Protection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What must hold before a protected branch moves: rules, and commands that must succeed."""
+
+    author: str
+    time: str
+    require: tuple[str, ...] = ()  # rules, as the person wrote them
+    checks: tuple[str, ...] = ()  # commands, started in a folder with the files that would land
+
+
 class Ref(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A name for a commit, and the newest part of the log of its moves (oldest first, never empty).
 
     `older` is the key of the sealed part before it, if there is one. `highest` is the largest version
-    number that any move gave, of a model's main only.
+    number that any move gave, of a model's main only. `protection` is kept here so that no move can
+    overtake it: whoever moves the ref replaces the very record that says so.
     """
 
     name: str
@@ -133,6 +144,7 @@ class Ref(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     moves: Annotated[tuple[Move, ...], msgspec.Meta(min_length=1)]
     older: str | None = None
     highest: int = 0
+    protection: Protection | None = None  # of a branch only
 
     @property
     def last(self) -> Move:
@@ -150,7 +162,10 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     until: str
     host: str  # where `pid` means something
     pid: int
-    commits: tuple[str, ...] = ()  # to be kept for the time being
+    started: str = ""  # what tells the process from a later one with this number
+    commits: tuple[str, ...] = ()  # to be kept for the time being, with all that came before
+    trees: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()
 
 
 class Condemned(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -4,11 +4,12 @@ import msgspec
 
 
 class Resolution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was decided about one path. It counts as long as both sides still have there what they had:
-    `seen` is the hash of that."""
+    """What was decided about one path, or one row of the table there. It counts as long as both sides
+    still have there what they had: `seen` is the hash of that."""
 
     path: str  # for people; bytes that are not UTF-8 as \\xNN
     seen: str
+    row: tuple[str, ...] = ()  # the key of the row
     side: str = ""  # ours, theirs; "": a file of the person's own
     file: str = ""  # id of its content
     size: int = 0

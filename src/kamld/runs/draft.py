@@ -19,6 +19,7 @@ from kamld.errors import KamldError, SystemFault
 from kamld.records.encoding import decode, encode
 from kamld.records.run import Code, RunState
 from kamld.runs.plan import Plan
+from kamld.store.gc import Root
 
 RUNS = "runs"  # in the state folder: a folder a run
 JOB = "job"  # in a run's folder: the executor's
@@ -166,6 +167,21 @@ def abandoned(state: Path) -> Iterator[RunFolder]:
             yield RunFolder(path, lock)
         else:
             os.close(lock)
+
+
+def kept_for(state: Path) -> Iterator[Root]:
+    """What the hub must keep for runs of this place that are not sealed yet, also those whose process is
+    gone: they are closed at the next start."""
+    for path in sorted((state / RUNS).glob("[!.]*")):
+        folder = RunFolder(path, -1)
+        draft, code = folder.draft(), folder.captured().code
+        about = "a run that has not been closed yet"
+        for one in draft.plan.inputs if draft else ():
+            yield Root("commit", bytes.fromhex(one.commit), about, sure=False)
+        if code:
+            yield Root("tree", bytes.fromhex(code.tree), about, sure=False)
+        if code and code.git_diff:
+            yield Root("object", bytes.fromhex(code.git_diff), about, sure=False)
 
 
 def is_running(folder: Path) -> bool:

@@ -7,17 +7,16 @@ Nothing secret is kept: a remote's address loses its password and what is after 
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from kamld.blobs.git import Git
+
 DIFF_MAX = 10_000_000  # bytes
-_TIMEOUT_S = 20
 _HEEDS_VARIABLES = (2, 31)  # the Git that first did GIT_CONFIG_COUNT; older ones: no diff with filters
-_SAFE = ("-c", "core.fsmonitor=false", "-c", "core.quotePath=false")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,44 +91,20 @@ def _remote(git: "_Git") -> str | None:
     return without_secrets(address) or None if address else None
 
 
-class _Git:
-    def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
-        self._program = shutil.which("git", path=variables.get("PATH", ""))
-        self._folder = folder
-        plain = {k: v for k, v in variables.items() if not k.startswith("GIT_")}
-        self._variables = plain | {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "LC_ALL": "C"}
-
-    def ask(self, *words: str) -> bytes | None:
-        """None: it said no, or there is no Git."""
-        if self._program is None:
-            return None
-        try:
-            done = subprocess.run(
-                [self._program, *_SAFE, *words], cwd=self._folder, env=self._variables,
-                stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT_S, check=False,
-            )  # fmt: skip
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout if done.returncode == 0 else None
-
-    def line(self, *words: str) -> str | None:
-        said = self.ask(*words)
-        return said.decode("utf-8", "replace").strip() or None if said is not None else None
-
+class _Git(Git):
     def diff(self) -> bytes | None:
         """Of what Git keeps, against its newest commit. None: too large to keep."""
-        if self._program is None:
+        if self.program is None:
             return b""
         unfiltered = self._without_filters()
         if unfiltered is None:
             return b""
-        words = [
-            self._program, *_SAFE, "diff", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty",
-            "--binary", "HEAD",
-        ]  # fmt: skip
+        words = self.command(
+            "diff", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty", "--binary", "HEAD"
+        )
         try:
             with subprocess.Popen(
-                words, cwd=self._folder, env=self._variables | unfiltered, stdin=subprocess.DEVNULL,
+                words, cwd=self.folder, env=self.variables | unfiltered, stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             ) as process:  # fmt: skip
                 assert process.stdout is not None

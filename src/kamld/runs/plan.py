@@ -121,7 +121,7 @@ def _resolve(repository: Repository, word: InputWord) -> tuple[RunInput, str]:
         label=word.label, project=dataset.project, name=dataset.name, kind=dataset.kind,
         revision=word.revision, commit=found.commit_id,
     )  # fmt: skip
-    return one, found.commit.tree
+    return one, repository.tree(found.commit).id.hex()  # which tells if a checkpoint expired
 
 
 def _check_output(repository: Repository, word: OutputWord, folder: Path) -> None:

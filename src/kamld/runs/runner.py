@@ -7,6 +7,7 @@ whatever happens; if it cannot be kept now, the run's folder stays and is closed
 import os
 import signal
 import socket
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -123,11 +124,11 @@ class Runner:
         draft = Draft(plan=plan, started=clock.now())
         folder = new_folder(self.state, plan.job.id)
         stops = Stops(self.executor, plan.job, audience.stopping)
-        with signals(stops):
+        with signals(stops), ExitStack() as until_sealed:
             try:
                 try:
                     variables = _variables(self.repository, request)
-                    draft, notes = self._capture(draft, request, variables, folder)
+                    draft, notes = self._capture(draft, request, variables, folder, until_sealed)
                     begun = self._begin(draft, variables, notes, stops, audience)
                 except BaseException:
                     self._forget(plan.job, folder)
@@ -142,13 +143,21 @@ class Runner:
         return Outcome(sealed.run, sealed.landings, sealed.failure)
 
     def _capture(
-        self, draft: Draft, request: Request, variables: dict[str, str], folder: RunFolder
-    ) -> tuple[Draft, tuple[str, ...]]:
-        """Keep the code and all that is known; the job knows its code then."""
+        self, draft: Draft, request: Request, variables: dict[str, str], folder: RunFolder,
+        until_sealed: ExitStack,
+    ) -> tuple[Draft, tuple[str, ...]]:  # fmt: skip
+        """Keep the code and all that is known; the job knows its code then. A lease keeps it, and the
+        inputs, until the run's record does."""
         job = draft.plan.job
         own_folders = [request.folder / output.path for output in job.outputs if output.path]
         with self.repository.writer() as writer:
             code, notes = capture_code(writer, request.folder, variables, own_folders)
+            writer.flush()
+            inputs = tuple(one.commit for one in draft.plan.inputs)
+            diff = (code.git_diff,) if code.git_diff else ()
+            leases = self.repository.leases
+            until_sealed.enter_context(leases.take("run", inputs, trees=(code.tree,), objects=diff))
+            writer.check_awake()
         job = structs.replace(job, code=JobCode(tree=code.tree, inside=code.inside))
         draft = structs.replace(draft, plan=structs.replace(draft.plan, job=job))
         folder.write_draft(draft)

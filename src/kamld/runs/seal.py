@@ -1,8 +1,9 @@
 """Sealing: what came of a run gets into the hub, whole or not at all, however often it is tried.
 
-The order: (1) everything large is put and durable: logs, metrics, outputs' files. Then, one run of
-this machine at a time, (2) the run's number is claimed, (3) the outputs' commits are durable,
-(4) the record is sealed, which names those commits, (5) `main` of each output moves to its commit.
+The order: (1) everything large is put and durable: logs, metrics, outputs' files; who wrote it holds a
+lease until (4), so that it is not taken for garbage. Then, one run of this machine at a time, (2) the
+run's number is claimed, (3) the outputs' commits are durable, (4) the record is sealed, which names those
+commits, (5) `main` of each output moves to its commit.
 
 Before (4) there is no run, only garbage that nothing names. After (4) the run is finished, and who
 is killed before (5) leaves a folder from which `land_outputs` does it later; a name that was made and
@@ -13,6 +14,7 @@ somebody who is no run of this machine moves `main` between (3) and (5), the lan
 kamld.store.refs.landing holds: merged, or kept as a branch of its own and said so.
 """
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +29,7 @@ from kamld.runs.draft import Draft, End, RunFolder, turn
 from kamld.runs.interface import Collected, Executor
 from kamld.runs.plan import Output, command_text, made
 from kamld.runs.surroundings import OUTPUT, variable
-from kamld.store import Entries, Progress, Repository
+from kamld.store import Entries, Progress, Repository, Writer
 from kamld.store.trees import write_tree
 from kamld.workspace.settle import landed_on
 
@@ -57,14 +59,16 @@ def seal(
     end: End, progress: Progress,
 ) -> SealedRun:  # fmt: skip
     """Raises SystemFault (no_space …), and as `progress`; the folder is as it was then."""
-    collected, end = _collect(repository, executor, draft, end, progress)
-    with turn(state):
+    with ExitStack() as until_sealed:
+        writer, collected, end = _collect(repository, until_sealed, executor, draft, end, progress)
+        until_sealed.enter_context(turn(state))
         end = _recheck(repository, draft, end)
         outputs = draft.plan.outputs if end.state == "succeeded" else ()
         number = folder.number() or repository.sealed.claim_number(draft.plan.project, draft.plan.job.id)
         folder.write_number(number)
         made = _commit(repository, draft, number, outputs, collected.outputs)
         run = _record(draft, folder, end, number, collected, made)
+        writer.check_awake()
         repository.sealed.seal_run(run)
         return SealedRun(run, land_outputs(repository, run), end.code)
 
@@ -84,23 +88,30 @@ def landing_of(repository: Repository, output: RunOutput) -> Landing | None:
 
 
 def _collect(
-    repository: Repository, executor: Executor, draft: Draft, end: End, progress: Progress
-) -> tuple[Collected, End]:
-    """What came of the run, durable; how it ended, which an output may have turned into a failure."""
+    repository: Repository, until_sealed: ExitStack, executor: Executor, draft: Draft, end: End,
+    progress: Progress,
+) -> tuple[Writer, Collected, End]:  # fmt: skip
+    """Who keeps what came of the run until it is sealed; what that is, durable; how it ended, which an
+    output may have turned into a failure."""
     job, wanted = draft.plan.job, end.state == "succeeded"
     try:
-        with repository.writer() as writer:
+        with ExitStack() as trying:
+            writer = trying.enter_context(repository.writer())
             collected = executor.collect(job, writer, outputs=wanted, progress=progress)
             for entries in collected.outputs.values():
                 write_tree(writer, entries)
+            writer.flush()
+            until_sealed.enter_context(trying.pop_all())
     except Invalid as error:
         failed = _failed(end, error)
-        with repository.writer() as writer:
-            return executor.collect(job, writer, outputs=False, progress=progress), failed
+        writer = until_sealed.enter_context(repository.writer())
+        collected = executor.collect(job, writer, outputs=False, progress=progress)
+        writer.flush()
+        return writer, collected, failed
     missing = [o.label for o in job.outputs if o.label not in collected.outputs]
     if wanted and missing:
         end = _failed(end, _nothing_written(missing[0]))
-    return collected, end
+    return writer, collected, end
 
 
 def _nothing_written(label: str) -> NotFound:

@@ -3,6 +3,7 @@
 The rule is kept with each commit, so that the same can be done again when the source has grown.
 """
 
-from kamld.splits.make import Part, SplitResult, recorded_rule, split
+from kamld.splits.asked import Asked, settle
+from kamld.splits.make import Part, SplitResult, split
 
-__all__ = ["Part", "SplitResult", "recorded_rule", "split"]
+__all__ = ["Asked", "Part", "SplitResult", "settle", "split"]

@@ -116,7 +116,9 @@ def _folder(path: bytes) -> str:
     return path[: max(path.rfind(b"/"), 0)].decode("utf-8", "backslashreplace") or "."
 
 
-def nothing_to_split(there: int) -> Invalid:
+def nothing_to_split(there: int, files: int) -> Invalid:
+    if not files:
+        return Invalid("nothing_to_split", "There are no files in it.", "Commit some first.")
     if there:
         return Invalid(
             "nothing_to_split", "The condition holds for no file.", "Change what stands behind --where."

@@ -65,7 +65,8 @@ def split(
     """Make or renew the parts of a version; `names` has the dataset's name for each part, and for a
     view (a rule without parts) that of "".
 
-    Raises Conflict (name_taken, other_rule) where those names are something else, Invalid, NotFound.
+    Raises Conflict (name_taken, other_rule) where those names are something else, (protected_branch)
+    where they may not be moved, Invalid, NotFound.
     """
     heads = {part: _head(repository, source, name) for part, name in names.items()}
     entries = repository.tree(source.commit).entries()
@@ -112,6 +113,7 @@ def _head(repository: Repository, source: Resolved, name: Name) -> Resolved | No
     dataset = repository.names.find(name)
     if dataset is None or not repository.is_made(dataset):
         return None
+    repository.check_open(dataset, MAIN)
     head = repository.resolve(Reference(name))
     origin = head.commit.origin
     if head.commit.split is None or origin is None or origin.dataset != source.dataset.id:
@@ -155,7 +157,7 @@ def _choose(
     if rule.where:
         rows = files.where(repository, entries, rows, rule)
     if not len(rows):
-        raise files.nothing_to_split(len(found.examples))
+        raise files.nothing_to_split(len(found.examples), len(entries))
     shared = tuple(entries.paths[at] for at in found.shared.tolist())
     of = len(found.examples)
     if not rule.parts:

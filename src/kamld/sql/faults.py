@@ -4,8 +4,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import duckdb
-
 from kamld.errors import Invalid
 
 _PLACE = re.compile(r"\n\s*\n?LINE (\d+): (.*)\n( *)\^")
@@ -17,6 +15,8 @@ _DID_YOU_MEAN = re.compile(r"\nDid you mean (\".*?\")\??")
 @contextmanager
 def explained(question: str, seconds: float, memory_mb: int, hint: str = "") -> Iterator[None]:
     """Raises Invalid (bad_sql, sql_too_slow, sql_too_large) for what DuckDB refuses."""
+    import duckdb  # 45 ms, which only a question costs
+
     try:
         yield
     except duckdb.InterruptException:

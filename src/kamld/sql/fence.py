@@ -11,12 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import duckdb
-
 from kamld.errors import Invalid
 from kamld.sql.faults import explained, refused
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
 
@@ -41,7 +40,7 @@ def select(question: str, tables: Mapping[str, "pa.Table"], limits: Limits = LIM
             return connection.execute(question).to_arrow_table()
 
 
-def parse(connection: duckdb.DuckDBPyConnection, question: str) -> dict[str, Any]:
+def parse(connection: "duckdb.DuckDBPyConnection", question: str) -> dict[str, Any]:
     """The one SELECT that a question is, as DuckDB's parser sees it; nothing is carried out.
 
     Raises Invalid (bad_sql).
@@ -58,8 +57,10 @@ def parse(connection: duckdb.DuckDBPyConnection, question: str) -> dict[str, Any
 
 
 @contextmanager
-def fenced(limits: Limits = LIMITS) -> Iterator[duckdb.DuckDBPyConnection]:
+def fenced(limits: Limits = LIMITS) -> Iterator["duckdb.DuckDBPyConnection"]:
     """A connection whose settings are those of the fence, still to be locked."""
+    import duckdb
+
     connection = duckdb.connect(
         ":memory:",
         config={
@@ -80,7 +81,7 @@ def fenced(limits: Limits = LIMITS) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @contextmanager
-def _deadline(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
+def _deadline(connection: "duckdb.DuckDBPyConnection", seconds: float) -> Iterator[None]:
     timer = threading.Timer(seconds, connection.interrupt)
     timer.daemon = True
     timer.start()

@@ -4,7 +4,7 @@ Bytes become objects named by their BLAKE3, objects are kept in packs, trees lis
 name trees, refs name commits. docs/format.md specifies what is on disk.
 """
 
-from kamld.store.objects import Objects, Place, Progress, Source, Writer
+from kamld.store.objects import Holes, Objects, Place, Progress, Source, Writer, purged
 from kamld.store.repository import Committed, Repository, Version, open_hub
 from kamld.store.trees import Change, Entries, Tree
 
@@ -12,6 +12,7 @@ __all__ = [
     "Change",
     "Committed",
     "Entries",
+    "Holes",
     "Objects",
     "Place",
     "Progress",
@@ -21,4 +22,5 @@ __all__ = [
     "Version",
     "Writer",
     "open_hub",
+    "purged",
 ]

@@ -71,6 +71,33 @@ def reached(objects: Objects, starts: Iterable[str], wanted: Iterable[str]) -> s
     return found
 
 
+def apart(objects: Objects, starts: Iterable[str], others: Iterable[str]) -> Iterator[tuple[str, Commit]]:
+    """`starts` and what came before them, of what is not among `others` or before one of them; newest first.
+
+    Reads no more of either history than what is newer than what they have in common.
+    """
+    common = dict.fromkeys(starts, False) | dict.fromkeys(others, True)
+    commits = {identifier: read_commit(objects, identifier) for identifier in common}
+    waiting = [(_newest_first(commit.time), identifier) for identifier, commit in commits.items()]
+    heapq.heapify(waiting)
+    left = sum(not is_common for is_common in common.values())
+    while left:
+        _, identifier = heapq.heappop(waiting)
+        commit, is_common = commits.pop(identifier), common[identifier]
+        left -= not is_common
+        for parent in commit.parents:
+            if parent not in common:
+                commits[parent] = read_commit(objects, parent)
+                heapq.heappush(waiting, (_newest_first(commits[parent].time), parent))
+                common[parent] = is_common
+                left += not is_common
+            elif is_common and not common[parent]:
+                common[parent] = True
+                left -= 1
+        if not is_common:
+            yield identifier, commit
+
+
 def merge_base(objects: Objects, one: str, other: str) -> str | None:
     """The newest commit that both descend from; None where their histories never meet.
 

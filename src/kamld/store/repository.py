@@ -1,48 +1,34 @@
 """A hub as one thing: its names, commits, trees and records, and the few ways they change."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
-
-import msgspec
+from weakref import WeakKeyDictionary
 
 from kamld import clock, ids
-from kamld.blobs import Blobs, Changed, Missing
-from kamld.errors import Conflict, Invalid, NotFound, SystemFault
-from kamld.records.encoding import decode
+from kamld.blobs import Blobs, Missing
+from kamld.errors import Conflict, Invalid, KamldError, NotFound, SystemFault
 from kamld.records.history import Commit, Dataset, Kind, Move, Ref, RefKind
 from kamld.records.names import MAIN, Name, Reference, check_ref
 from kamld.store import packs, trees
-from kamld.store.chunking import Chunking
-from kamld.store.commits import ancestry, is_ancestor, read_commit, write_commit
-from kamld.store.envelope import seal, unseal
+from kamld.store.commits import ancestry, apart, is_ancestor, read_commit, write_commit
+from kamld.store.hub import Hub, read_hub
 from kamld.store.index import Index
+from kamld.store.keeping import none_collected, rely, secure, take_back_unless_whole
 from kamld.store.leases import Held, Leases, condemned
 from kamld.store.objects import Objects, Writer
+from kamld.store.objects.holes import guard
 from kamld.store.refs import Names, PendingMerges, Refs
-from kamld.store.refs.landing import Landed, conflict_branch, move_branch, plan
+from kamld.store.refs.expiry import check_kept
+from kamld.store.refs.landing import Landed, amended_away, conflict_branch, move_branch, plan
+from kamld.store.refs.moves import protected
 from kamld.store.refs.revisions import Resolved, commits_of, reserved_version, resolve
+from kamld.store.repaging import write_changed
 from kamld.store.sealed import Sealed
 from kamld.store.trees import Entries, Tree
-
-FORMAT = 1
-_HUB = "kamld-hub.json"
-
-
-class _Format(msgspec.Struct):
-    format: int
-
-
-class Hub(msgspec.Struct, frozen=True, kw_only=True):
-    """The record that makes a place a hub."""
-
-    format: int
-    id: str
-    created: str
-    chunking: Chunking
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +37,7 @@ class Version:
 
     commit_id: str
     commit: Commit
+    lease: Held | None = field(default=None, compare=False, repr=False)  # until it lands, or is forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +61,7 @@ class Repository:
         self.merges = PendingMerges(blobs)
         self.sealed = Sealed(blobs)
         self.leases = Leases(blobs)
-        self._unlanded: dict[str, Held] = {}  # commits that are durable, and on no branch yet
+        self._writing: WeakKeyDictionary[Writer, Held] = WeakKeyDictionary()
 
     # Reading
 
@@ -86,7 +73,18 @@ class Repository:
         return read_commit(self.objects, commit_id)
 
     def tree(self, commit: Commit) -> Tree:
+        """Raises NotFound (expired_checkpoint)."""
+        check_kept(self.objects, commit)
         return Tree(self.objects, bytes.fromhex(commit.tree))
+
+    def kept_tree(self, commit: Commit) -> Tree | None:
+        """None: it was a checkpoint, and expired."""
+        try:
+            return self.tree(commit)
+        except NotFound as error:
+            if error.code != "expired_checkpoint":
+                raise
+            return None
 
     def log(self, commit_id: str) -> Iterator[tuple[str, Commit]]:
         return ancestry(self.objects, commit_id)
@@ -94,11 +92,34 @@ class Repository:
     # Writing
 
     def writer(self) -> Writer:
-        """It holds a lease: what it finds in the hub stays until it is closed."""
+        """It holds a lease: what it finds in the hub stays until it is closed, and what is written with it
+        has landed or is forgotten."""
         lease = self.leases.begin("writer")  # first, so that whoever condemns anything later sees it
-        avoid = condemned(self.blobs)[0].unusable
-        closed = partial(self.leases.end, lease)
-        return Writer(self.blobs, self.index, self.hub.chunking, self._threads, avoid=avoid, closed=closed)
+        try:
+            avoid = condemned(self.blobs)[0].unusable
+            closed = partial(self._end_writing, lease)
+            writer = Writer(
+                self.blobs, self.index, self.hub.chunking, self._threads,
+                avoid=avoid, closed=closed, chunks=self._chunks, guard=guard(self.blobs, self._chunks),
+                late=lambda: lease.lost,
+            )  # fmt: skip
+        except BaseException:
+            self.leases.end(lease)
+            raise
+        self._writing[writer] = lease
+        return writer
+
+    def _end_writing(self, lease: Held, landed: str = "") -> None:
+        """The writer was closed, or one of its versions has landed or was given up."""
+        lease.waiting.discard(landed)
+        if not lease.waiting:
+            self.leases.end(lease)
+
+    def _chunks(self, identifier: bytes) -> list[tuple[bytes, int]]:
+        try:
+            return self.objects.chunks(identifier)
+        except KamldError:  # they would only have saved time
+            return []
 
     def write_version(
         self, writer: Writer, entries: Entries, *,
@@ -112,12 +133,18 @@ class Repository:
         tree = trees.write_tree(writer, entries)
         version = self._write_commit(writer, tree, parents, author, message, **about)
         writer.flush()
-        if version.commit_id not in self._unlanded:
-            self._unlanded[version.commit_id] = self.leases.begin("landing", (version.commit_id,))
-        return version
+        rely(self.objects, writer, entries, tree, self._parents(parents))
+        writer.flush()
+        lease = self._writing.get(writer)
+        if lease:
+            lease.waiting.add(version.commit_id)
+        return Version(version.commit_id, version.commit, lease)
 
     def land_version(self, dataset: Dataset, branch: str, version: Version, *, author: str) -> Committed:
-        landed = self.land(dataset, branch, version.commit_id, author=author)
+        """Raises NotFound (collected) where what it relied on was deleted while this machine slept."""
+        with self._all_there(dataset, version):
+            landed = self._land(dataset, branch, version.commit_id, author)
+            self._check_awake(dataset, version.lease, landed.head)
         return Committed(version.commit_id, version.commit, landed)
 
     def _write_commit(
@@ -131,49 +158,94 @@ class Repository:
         time: str = "",
         **about: Any,
     ) -> Version:
-        latest = max((self.commit(parent).time for parent in parents), default="")
+        latest = max((parent.time for parent in self._parents(parents)), default="")
         time = max(time, clock.just_after(latest)) if time else clock.after(latest) if latest else clock.now()
         commit = Commit(tree=tree.hex(), time=time, author=author, message=message, parents=parents, **about)
         return Version(write_commit(writer, commit), commit)
 
-    def land(self, dataset: Dataset, branch: str, commit_id: str, *, author: str) -> Landed:
-        """Get a durable commit onto a branch beside any number of others who do the same.
+    def _parents(self, commit_ids: Sequence[str]) -> list[Commit]:
+        """Raises NotFound (collected)."""
+        with none_collected(commit_ids):
+            return [self.commit(commit_id) for commit_id in commit_ids]
 
-        Raises SystemFault (missing_object) where what it relied on was deleted while this machine slept.
+    def land(self, dataset: Dataset, branch: str, commit_id: str, *, author: str) -> Landed:
+        """Get a durable commit, which something keeps already, onto a branch beside any number of others
+        who do the same."""
+        return self._land(dataset, branch, commit_id, author)
+
+    def land_on(
+        self, dataset: Dataset, branch: str, version: Version, *, expected: str | None, author: str,
+        amends: bool = False, numbered: bool = True,
+    ) -> Committed:  # fmt: skip
+        """Move a branch to a version from just where it is expected to be (None: nowhere yet).
+
+        `amends`: the version replaces the expected one. `numbered`: on a model's main it gets a number.
+        Raises Conflict (ref_moved, ref_kind, protected_branch), NotFound (unknown_ref, collected).
         """
-        lease = self._unlanded.pop(commit_id, None)
-        if lease is None:
-            return self._land(dataset, branch, commit_id, author)
-        try:
-            if lease.lost:
-                self._check_kept(commit_id)
-            return self._land(dataset, branch, commit_id, author)
-        finally:
-            self.leases.end(lease)
+        subject = version.commit.message.split("\n")[0][:100]
+        word = "amend" if amends else "commit"
+        with self._all_there(dataset, version):
+            self._keep_parents(dataset, expected, version.commit)
+            move = self.refs.move(
+                dataset, branch, "branch", version.commit_id, expected=expected, author=author,
+                reason=f"{word}: {subject}" if subject else word, forward=expected is not None,
+                amends=amends, numbered=numbered,
+            )  # fmt: skip
+            self._check_awake(dataset, version.lease, version.commit_id)
+        landed = Landed("moved", branch, version.commit_id, move)
+        return Committed(version.commit_id, version.commit, landed)
 
     @contextmanager
-    def kept(self, commit_id: str | None) -> Iterator[None]:
+    def _all_there(self, dataset: Dataset, version: Version) -> Iterator[None]:
+        """While a version lands, what it relies on is kept. Raises NotFound (collected) where it was not."""
+        lease = version.lease
+        try:
+            if lease and lease.lost:
+                with self.kept(dataset, version.commit_id):
+                    yield
+            else:
+                yield
+        finally:
+            if lease:
+                self._end_writing(lease, version.commit_id)
+
+    @contextmanager
+    def kept(self, dataset: Dataset, commit_id: str | None) -> Iterator[None]:
         """Meanwhile this commit, which perhaps no ref names, is not collected.
 
-        Raises NotFound (collected) where it was.
+        Raises NotFound (collected, expired_checkpoint) where it was.
         """
-        with self.leases.take("ref", (commit_id,) if commit_id else ()):
-            if commit_id and not self.objects.has(bytes.fromhex(commit_id)):
-                raise NotFound(
-                    "collected",
-                    f"{ids.short(commit_id)} is not kept any more: nothing led to it, and its time was over.",
-                    "The setting keep_days says for how long such versions can be had back.",
-                )
+        with self.writer() as writer:
+            if commit_id:
+                self._secure(writer, dataset, [commit_id])
+                check_kept(self.objects, self._parents([commit_id])[0])
+                writer.flush()
             yield
+            if commit_id:
+                self._check_awake(dataset, self._writing.get(writer), commit_id)
 
-    def _check_kept(self, commit_id: str) -> None:
-        """Raises SystemFault (missing_object) unless all of a commit's content is there."""
-        self.index.refresh()
-        found = [row.id for row in self.tree(self.commit(commit_id)).entries().rows()]
-        self.objects.lengths(found)
-        self.objects.lengths(self.objects.parts(found))
+    def _check_awake(self, dataset: Dataset, lease: Held | None, commit_id: str) -> None:
+        """Where this machine slept until its lease had run out, and named a commit then, perhaps too late."""
+        if lease and lease.lost:
+            with self.writer() as writer:
+                take_back_unless_whole(self.objects, self.refs, writer, dataset, commit_id)
+
+    def _secure(self, writer: Writer, dataset: Dataset, commit_ids: Collection[str]) -> None:
+        live = self.names.bound(dataset.id, Name(dataset.project, dataset.name))  # else it may be forgotten
+        heads = {ref.commit for ref in self.refs.all(dataset) if ref.commit} if live else set[str]()
+        secure(self.objects, writer, commit_ids, heads)
+
+    def check_open(self, dataset: Dataset, branch: str) -> None:
+        """Raises Conflict (protected_branch) where a commit could only be kept apart."""
+        ref = self.refs.find(dataset, branch)
+        if ref and ref.protection:
+            raise protected(dataset, branch)
 
     def _land(self, dataset: Dataset, branch: str, commit_id: str, author: str) -> Landed:
+        with self.refs.turn(dataset, branch):
+            return self._land_alone(dataset, branch, commit_id, author)
+
+    def _land_alone(self, dataset: Dataset, branch: str, commit_id: str, author: str) -> Landed:
         commit = self.commit(commit_id)
         reason = f"commit: {commit.message.splitlines()[0][:100]}" if commit.message else "commit"
         how: str = "moved"
@@ -181,37 +253,54 @@ class Repository:
         while True:
             ref = self.refs.find(dataset, branch)
             head = ref.commit if ref else None
-            step = plan(self.objects, head, commit_id, commit)
+            if ref and ref.protection and not (head and is_ancestor(self.objects, commit_id, head)):
+                return self._keep(dataset, branch, commit_id, author, reason, (), protected=True)
+            self._keep_parents(dataset, head, commit)
+            step = plan(self.objects, head, commit_id, commit, amended_away(ref, commit))
             if step.how == "nothing" and ref and head:
                 return Landed("moved", branch, head, ref.last)
             if step.how == "keep":
                 return self._keep(dataset, branch, commit_id, author, reason, step.conflicts)
-            if step.how == "merge" and step.entries is not None and head:
-                with self.writer() as writer:
-                    tree = trees.write_tree(writer, step.entries)
+            with ExitStack() as until_it_landed:
+                if step.how == "merge" and head:
+                    writer = until_it_landed.enter_context(self.writer())
+                    changes = {change.path: change.new for change in step.changes}
+                    tree = write_changed(writer, self.tree(self.commit(head)), changes)
                     message = f"merge {ids.short(commit_id)} into {branch}"
                     merge = self._write_commit(writer, tree, (head, commit_id), author, message)
-                landing, how = merge.commit_id, "merged"
-                reason = f"merge: {ids.short(commit_id)}"
-            move_made = move_branch(self.refs, dataset, branch, landing, head, author, reason)
+                    writer.flush()
+                    landing, how = merge.commit_id, "merged"
+                    reason = f"merge: {ids.short(commit_id)}"
+                    if self._writing[writer].lost:  # the machine slept
+                        until_it_landed.enter_context(self.kept(dataset, landing))
+                move_made = move_branch(self.refs, dataset, branch, landing, head, author, reason)
             if move_made:
                 return Landed("merged" if how == "merged" else "moved", branch, landing, move_made)
             landing, how = commit_id, "moved"
 
+    def _keep_parents(self, dataset: Dataset, head: str | None, commit: Commit) -> None:
+        """Where the branch is not at its parents any more, they may be garbage by now."""
+        others = [parent for parent in commit.parents if parent != head]
+        with none_collected(others):
+            unknown = any(True for _ in apart(self.objects, others, [head] if head else []))
+        if unknown:
+            with self.writer() as writer:
+                self._secure(writer, dataset, others)
+
     def _keep(
         self, dataset: Dataset, branch: str, commit_id: str, author: str, reason: str,
-        conflicts: tuple[bytes, ...],
+        conflicts: tuple[bytes, ...], *, protected: bool = False,
     ) -> Landed:  # fmt: skip
         """Keep the commit as a branch of its own; who did that before may have gone on from there."""
         kept = conflict_branch(branch, commit_id)
         while True:
             move = move_branch(self.refs, dataset, kept, commit_id, None, author, reason)
             if move:
-                return Landed("kept", kept, commit_id, move, conflicts)
+                return Landed("kept", kept, commit_id, move, conflicts, protected)
             there = self.refs.find(dataset, kept)
             if there and there.commit:
                 if is_ancestor(self.objects, commit_id, there.commit):
-                    return Landed("kept", kept, there.commit, there.last, conflicts)
+                    return Landed("kept", kept, there.commit, there.last, conflicts, protected)
                 kept += "-again"  # somebody gave the name to something else
 
     def set_ref(
@@ -244,7 +333,7 @@ class Repository:
             raise Conflict(
                 "name_taken", f"{dataset.name} has a {kind} {name} already.", "Choose another name."
             )
-        with self.kept(commit_id):
+        with self.kept(dataset, commit_id):
             return self.refs.move(
                 dataset, name, kind, commit_id, expected=present, author=author, reason=kind
             )
@@ -266,19 +355,20 @@ class Repository:
     def rebuild_index(self) -> tuple[int, tuple[str, ...]]:
         """Make the index anew from the packs themselves: (objects found, keys of damaged packs, which
         are left out)."""
-        replaced = self.index.names()
-        names = [name for listed in self.blobs.list("packs/") if (name := packs.name_of(listed.key))]
         sound, damaged = [], []
-        for name in names:
-            try:
-                sound.append((name, packs.read_footer(self.blobs.view(packs.key(name)), packs.key(name))))
-            except Missing:  # joined with others since it was listed
-                continue
-            except SystemFault as fault:
-                if fault.code != "damaged_pack":
-                    raise
-                damaged.append(packs.key(name))
-        self.index.rebuild(sound, replaced)
+        with self.index.alone():
+            replaced = self.index.names()
+            names = [name for listed in self.blobs.list("packs/") if (name := packs.name_of(listed.key))]
+            for name in names:
+                try:
+                    sound.append((name, packs.read_footer(self.blobs.view(packs.key(name)), packs.key(name))))
+                except Missing:  # joined with others since it was listed
+                    continue
+                except SystemFault as fault:
+                    if fault.code != "damaged_pack":
+                        raise
+                    damaged.append(packs.key(name))
+            self.index.rebuild(sound, replaced)
         return sum(len(footer.codecs) for _, footer in sound), tuple(damaged)
 
 
@@ -287,35 +377,4 @@ def open_hub(blobs: Blobs, threads: int = 0) -> Repository:
 
     Raises SystemFault (newer_hub), Invalid (not_a_hub) where there is something else.
     """
-    try:
-        data = blobs.get(_HUB)
-    except Missing:
-        data = _make_hub(blobs)
-    made_as = decode(data.partition(b"\n")[0], _Format, _HUB).format  # a newer hub may differ in all else
-    if made_as > FORMAT:
-        raise SystemFault(
-            "newer_hub",
-            f"The hub in {blobs.location} has format {made_as}; this kamld reads up to {FORMAT}.",
-            "Install a newer kamld.",
-        )
-    return Repository(blobs, unseal(data, Hub, _HUB), threads)
-
-
-def _make_hub(blobs: Blobs) -> bytes:
-    """The record of the hub, ours or that of somebody else who made it at the same moment."""
-    something = next(iter(blobs.list("")), None)
-    if something:
-        try:
-            return blobs.get(_HUB)
-        except Missing:
-            raise Invalid(
-                "not_a_hub",
-                f"{blobs.location} is not a hub, and not empty: it has {something.key}.",
-                "Name a hub or an empty folder: KAMLD_HUB, or hub in kamld.toml.",
-            ) from None
-    fresh = seal(Hub(format=FORMAT, id=ids.new_id(), created=clock.now(), chunking=Chunking()))
-    try:
-        blobs.swap(_HUB, None, fresh)
-    except Changed as now:
-        return now.value or b""
-    return fresh
+    return Repository(blobs, read_hub(blobs), threads)

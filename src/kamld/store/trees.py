@@ -7,6 +7,7 @@ the pages that differ.
 
 import itertools
 import struct
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -87,13 +88,19 @@ def entries_of(rows: Sequence[Entry]) -> Entries:
     )
 
 
-def page_ends(paths: Sequence[bytes]) -> list[int]:
-    """Where pages end: after a path whose spread CRC-32 is low (one in 1024), or after 8192 entries."""
+def ends_page(paths: Sequence[bytes]) -> NDArray[np.bool_]:
+    """Which of the paths end a page by themselves, whatever is around them."""
     sums = np.fromiter(map(crc32, paths), np.uint64, len(paths))
     spread = (sums * np.uint64(_GOLDEN)) & np.uint64(0xFFFFFFFF)
+    found: NDArray[np.bool_] = spread < 2**32 // PAGE_AVERAGE
+    return found
+
+
+def page_ends(paths: Sequence[bytes]) -> list[int]:
+    """Where pages end: after a path whose spread CRC-32 is low (one in 1024), or after 8192 entries."""
     ends: list[int] = []
     start = 0
-    for end in [*(np.flatnonzero(spread < 2**32 // PAGE_AVERAGE) + 1).tolist(), len(paths)]:
+    for end in [*(np.flatnonzero(ends_page(paths)) + 1).tolist(), len(paths)]:
         ends.extend(range(start + PAGE_MAX, end, PAGE_MAX))
         start = end
         if end and end not in ends[-1:]:
@@ -119,17 +126,32 @@ def encode_page(entries: Entries, start: int, end: int) -> bytes:
 
 def decode_page(data: bytes) -> Entries:
     """Raises SystemFault (damaged_tree)."""
-    magic, count = _PAGE_HEAD.unpack_from(data) if len(data) >= _PAGE_HEAD.size else (b"", 0)
-    at = _PAGE_HEAD.size
+    ids = page_ids(data)
+    count, at = len(ids), _PAGE_HEAD.size
     blob = at + count * 45 + 4
-    if magic != _PAGE_MAGIC or len(data) < blob:
-        raise SystemFault("damaged_tree", "A page of a tree is not one.")
     sizes = np.frombuffer(data, "<u8", count, at)
-    ids = np.frombuffer(data, np.uint8, 32 * count, at + 8 * count).reshape(count, 32)
     ends = np.frombuffer(data, "<u4", count + 1, at + 40 * count).tolist()
     kinds = np.frombuffer(data, np.uint8, count, at + 44 * count + 4)
     paths = [data[blob + a : blob + b] for a, b in itertools.pairwise(ends)]
     return Entries(paths, kinds, sizes, ids)
+
+
+def page_ids(data: bytes) -> NDArray[np.uint8]:
+    """Of its entries, a row each, without the rest. Raises SystemFault (damaged_tree)."""
+    magic, count = _PAGE_HEAD.unpack_from(data) if len(data) >= _PAGE_HEAD.size else (b"", 0)
+    if magic != _PAGE_MAGIC or len(data) < _PAGE_HEAD.size + count * 45 + 4:
+        raise SystemFault("damaged_tree", "A page of a tree is not one.")
+    return np.frombuffer(data, np.uint8, 32 * count, _PAGE_HEAD.size + 8 * count).reshape(count, 32)
+
+
+def present(objects: Objects, entries: Entries) -> tuple[Entries, list[bytes]]:
+    """Those whose content was not purged, and the paths of the others."""
+    gone = objects.purged(row.tobytes() for row in entries.ids)
+    if not gone:
+        return entries, []
+    there = [row for row, identifier in enumerate(entries.ids) if identifier.tobytes() not in gone]
+    paths = [row.path for row in entries.rows() if row.id in gone]
+    return entries.take(there), paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,17 +188,19 @@ class Tree:
 
     def under(self, path: bytes) -> Entries:
         """The entry of this path, or those below it if it is a folder; all for an empty path."""
-        low, high = path, path + b"0"  # "0" follows "/"
-        pages, before = [], b""
-        for page in self.pages:
-            if page.last >= low and (not path or before <= high):
-                pages.append(page)
-            before = page.last
-        found = _joined(list(self._read(pages)))
+        found = _joined(list(self._read(self._pages_under(path))))
+        return found.take([i for i, p in enumerate(found.paths) if is_under(p, path)]) if path else found
+
+    def _pages_under(self, path: bytes) -> list[Page]:
+        """Those that can have an entry of this path or below it."""
         if not path:
-            return found
-        folder = path + b"/"
-        return found.take([i for i, p in enumerate(found.paths) if p == path or p.startswith(folder)])
+            return self.pages
+        lasts = [page.last for page in self.pages]
+        itself, start, end = (bisect_left(lasts, path + end) for end in (b"", b"/", b"0"))  # "0" follows "/"
+        return [*self.pages[itself : min(itself + 1, start)], *self.pages[start : end + 1]]
+
+    def page(self, number: int) -> Entries:
+        return decode_page(self._objects.read(self.pages[number].id))
 
     def _read(self, pages: Sequence[Page]) -> Iterator[Entries]:
         contents = {
@@ -211,6 +235,12 @@ def decode_tree(data: bytes) -> list[Page]:
 
 def plan_tree(entries: Entries) -> tuple[bytes, list[bytes]]:
     """(the tree object, its page objects), as bytes. Equal entries give equal bytes."""
+    rows, pages = cut(entries)
+    return encode_tree(rows), pages
+
+
+def cut(entries: Entries) -> tuple[list[Page], list[bytes]]:
+    """Pages of these entries, which begin where a page does, and the pages' bytes."""
     pages, rows, start = [], [], 0
     for end in page_ends(entries.paths):
         page = encode_page(entries, start, end)
@@ -218,9 +248,14 @@ def plan_tree(entries: Entries) -> tuple[bytes, list[bytes]]:
         total = int(entries.sizes[start:end].sum())
         rows.append(Page(object_id(page), end - start, total, entries.paths[end - 1]))
         start = end
+    return rows, pages
+
+
+def encode_tree(rows: Sequence[Page]) -> bytes:
     offsets = np.cumsum([0, *(len(row.last) for row in rows)])
-    head = _TREE_HEAD.pack(_TREE_MAGIC, len(rows), len(entries), sum(row.size for row in rows))
-    tree = b"".join(
+    files, size = sum(row.count for row in rows), sum(row.size for row in rows)
+    head = _TREE_HEAD.pack(_TREE_MAGIC, len(rows), files, size)
+    return b"".join(
         [
             head,
             np.array([row.size for row in rows], "<u8").tobytes(),
@@ -230,7 +265,6 @@ def plan_tree(entries: Entries) -> tuple[bytes, list[bytes]]:
             *(row.last for row in rows),
         ]
     )
-    return tree, pages
 
 
 def tree_id(entries: Entries) -> bytes:
@@ -244,11 +278,22 @@ def write_tree(writer: Writer, entries: Entries) -> bytes:
     return writer.put(tree)
 
 
-def diff(old: Tree | None, new: Tree | None) -> list[Change]:
-    """Paths that differ, sorted. Reads only the pages that the two do not share."""
+def is_under(path: bytes, top: bytes) -> bool:
+    """Whether it is this file, or in this folder; everything is in ""."""
+    return not top or path == top or path.startswith(top + b"/")
+
+
+def diff(old: Tree | None, new: Tree | None, under: bytes = b"") -> list[Change]:
+    """Paths that differ, sorted; only this one and those below it. Reads only the pages that the two do
+    not share."""
     if old and new and old.id == new.id:
         return []
-    before, after = _unshared(old, new), _unshared(new, old)
+    if new and not old:
+        parts = new._read(new._pages_under(under))
+        return [
+            Change(row.path, None, row) for part in parts for row in part.rows() if is_under(row.path, under)
+        ]
+    before, after = _unshared(old, new, under), _unshared(new, old, under)
     changed = [path for path in before.keys() | after.keys() if not _equal(before.get(path), after.get(path))]
     return [Change(path, before.get(path), after.get(path)) for path in sorted(changed)]
 
@@ -257,13 +302,13 @@ def _equal(a: Entry | None, b: Entry | None) -> bool:
     return a is not None and b is not None and (a.id, a.kind) == (b.id, b.kind)
 
 
-def _unshared(tree: Tree | None, other: Tree | None) -> dict[bytes, Entry]:
+def _unshared(tree: Tree | None, other: Tree | None, under: bytes) -> dict[bytes, Entry]:
     """Entries in pages of `tree` that `other` does not have: a page both have cannot differ."""
     if tree is None:
         return {}
     shared = {page.id for page in other.pages} if other else set()
-    pages = [page for page in tree.pages if page.id not in shared]
-    return {row.path: row for part in tree._read(pages) for row in part.rows()}
+    pages = [page for page in tree._pages_under(under) if page.id not in shared]
+    return {row.path: row for part in tree._read(pages) for row in part.rows() if is_under(row.path, under)}
 
 
 def _joined(parts: list[Entries]) -> Entries:

@@ -14,14 +14,19 @@ def read_ignores(folder: Path) -> Ignores | None:
     """None: nothing is ignored. Raises Invalid (bad_ignore_file) for a pattern that is none."""
     path = folder / FILE
     try:
-        lines = path.read_text("utf-8", "surrogateescape").splitlines()
+        text = path.read_text("utf-8", "surrogateescape")
     except (FileNotFoundError, IsADirectoryError):
         return None
     except OSError as error:
         raise filesystem_fault(error, str(path)) from None
+    return parse_ignores(text, str(path))
+
+
+def parse_ignores(text: str, where: str) -> Ignores:
+    """Raises Invalid (bad_ignore_file)."""
     import pathspec  # only folders that have such a file pay for it
 
     try:
-        return pathspec.GitIgnoreSpec.from_lines(lines).match_file
+        return pathspec.GitIgnoreSpec.from_lines(text.splitlines()).match_file
     except ValueError as error:
-        raise Invalid("bad_ignore_file", f"{path}: {error}", "Correct or remove that line.") from None
+        raise Invalid("bad_ignore_file", f"{where}: {error}", "Correct or remove that line.") from None

@@ -26,7 +26,10 @@ def make_folder(home: Path) -> tuple[Path, int]:
     while True:
         place = home / f"{_PREFIX}{ids.new_id()}"
         place.mkdir()
-        lock = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            lock = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # as below
         fcntl.flock(lock, fcntl.LOCK_EX)
         if place.exists():
             return place, lock

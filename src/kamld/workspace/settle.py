@@ -14,11 +14,12 @@ from pathlib import Path
 
 import msgspec
 
+from kamld import ids
 from kamld.blobs import filesystem_fault
 from kamld.errors import Conflict, NotFound
 from kamld.records.encoding import decode, encode
-from kamld.records.history import Dataset, Ref
-from kamld.store import Repository
+from kamld.records.history import Commit, Dataset, Ref
+from kamld.store import Repository, Tree
 from kamld.store.commits import reached
 from kamld.store.refs.landing import conflict_branch
 from kamld.workspace.binding import FILE, OWN, Binding, read_binding, write_binding, write_own
@@ -80,6 +81,34 @@ def bound_dataset(repository: Repository, folder: Path, binding: Binding) -> Dat
             f"Move {folder / OWN} away, then commit it under another name: kamld commit {folder} --name …",
         )
     return dataset
+
+
+def base_commit(repository: Repository, folder: Path, binding: Binding) -> Commit:
+    """The version that the folder's files come from. Raises NotFound (collected)."""
+    if not repository.objects.has(bytes.fromhex(binding.commit)):
+        raise NotFound(
+            "collected",
+            f"{folder} comes from {ids.short(binding.commit)}, which was amended or taken back, and is not"
+            " kept any more.",
+            _way_on(folder, binding),
+        )
+    return repository.commit(binding.commit)
+
+
+def base_tree(repository: Repository, folder: Path, binding: Binding, commit: Commit) -> Tree:
+    """The files of that version. Raises NotFound (expired_checkpoint)."""
+    try:
+        return repository.tree(commit)
+    except NotFound as error:
+        message = f"{error.message} {folder} comes from it."
+        raise NotFound(error.code, message, _way_on(folder, binding)) from None
+
+
+def _way_on(folder: Path, binding: Binding) -> str:
+    return (
+        f'Keep what is there: kamld commit {folder} -b NEW -m "…". Get the newest:'
+        f" kamld checkout {binding.name} OTHER-FOLDER"
+    )
 
 
 @contextmanager

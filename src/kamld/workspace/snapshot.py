@@ -2,6 +2,9 @@
 
 import os
 import time
+from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kamld.blobs import filesystem_fault
+from kamld.errors import SystemFault
 from kamld.store import Entries, Progress, Source, Writer
+from kamld.store.chunking import WHOLE_MAX
 from kamld.store.trees import EMPTY_ID, FOLDER, SYMLINK
+from kamld.workspace.placing.handles import Handles
 from kamld.workspace.scan import Scan, Skips, kind_of, scan
 from kamld.workspace.stat_index import EMPTY, StatIndex, from_scan
 
@@ -39,16 +45,15 @@ def snapshot(
     known, ids = index.known(found)
     states, kinds = found.states.copy(), found.kinds.copy()
     unread = np.flatnonzero(~known).tolist()
-    top = os.fsencode(folder) + b"/"
     for row in unread:
         if kinds[row] == FOLDER:
             ids[row] = np.frombuffer(EMPTY_ID, np.uint8)
-        elif kinds[row] == SYMLINK:
-            ids[row] = np.frombuffer(writer.put(_target(top + found.paths[row])), np.uint8)
+    _put_links(writer, folder, found, [row for row in unread if kinds[row] == SYMLINK], ids, states)
     _put_files(
         writer,
-        top,
+        folder,
         found,
+        index,
         [r for r in unread if kinds[r] not in (FOLDER, SYMLINK)],
         ids,
         states,
@@ -57,26 +62,85 @@ def snapshot(
     )
     if any(kinds == FOLDER):
         writer.put(b"")
+    writer.guard.check_all(ids, found.paths)
     entries = Entries(found.paths, kinds, states[:, 0].astype(np.uint64), ids)
     return Snapshot(entries, Scan(found.paths, kinds, states, found.left), taken)
 
 
 def _put_files(
-    writer: Writer, top: bytes, found: Scan, rows: list[int], ids: NDArray[np.uint8],
+    writer: Writer, folder: Path, found: Scan, index: StatIndex, rows: list[int], ids: NDArray[np.uint8],
     states: NDArray[np.int64], kinds: NDArray[np.uint8], progress: Progress | None,
 ) -> None:  # fmt: skip
     """Fill in `ids`, `states` and `kinds` of these rows with what was read."""
+    top = os.fsencode(folder) + b"/"
     paths = {os.fsdecode(top + found.paths[row]): row for row in rows}
     sizes = found.states[:, 0]
-    for written in writer.put_files((Source(p, int(sizes[row])) for p, row in paths.items()), progress):
-        row, state = paths[written.source.path], written.state
-        ids[row] = np.frombuffer(written.id, np.uint8)
-        states[row] = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
-        kinds[row] = kind_of(state.st_mode)
+
+    def source(path: str, row: int) -> Source:
+        return Source(path, int(sizes[row]), index.was(found.paths[row]) if sizes[row] > WHOLE_MAX else None)
+
+    done, new_ids, new_states, new_kinds = array("q"), bytearray(), array("q"), bytearray()
+    for written in writer.put_files((source(path, row) for path, row in paths.items()), progress):
+        state = written.state
+        done.append(paths[written.source.path])
+        new_ids += written.id
+        new_states.extend((state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino))
+        new_kinds.append(kind_of(state.st_mode))
+    at = np.frombuffer(done, np.int64)
+    ids[at] = np.frombuffer(new_ids, np.uint8).reshape(-1, 32)
+    states[at] = np.frombuffer(new_states, np.int64).reshape(-1, 4)
+    kinds[at] = np.frombuffer(new_kinds, np.uint8)
+    _check_places(folder, found, states, rows)
 
 
-def _target(path: bytes) -> bytes:
+def _put_links(
+    writer: Writer, folder: Path, found: Scan, rows: list[int], ids: NDArray[np.uint8],
+    states: NDArray[np.int64],
+) -> None:  # fmt: skip
+    if not rows:
+        return
+    with _handles(folder) as handles:
+        for row in rows:
+            above, _, name = found.paths[row].rpartition(b"/")
+            try:
+                target = os.readlink(name, dir_fd=handles.of(above))
+            except OSError as error:
+                raise filesystem_fault(error, os.fsdecode(found.paths[row])) from None
+            ids[row], states[row, 0] = np.frombuffer(writer.put(target), np.uint8), len(target)
+
+
+def _check_places(folder: Path, found: Scan, states: NDArray[np.int64], rows: list[int]) -> None:
+    """Where a file is not the one that was seen by the scan, whether what was read is really in the folder:
+    somebody may have put a link where a folder was. Raises SystemFault (changing_file)."""
+    others = [row for row in rows if (states[row] != found.states[row]).any()]
+    if not others:
+        return
+    with _handles(folder) as handles:
+        for row in others:
+            above, _, name = found.paths[row].rpartition(b"/")
+            try:
+                there = os.lstat(name, dir_fd=handles.of(above))
+                stamps = (there.st_size, there.st_mtime_ns, there.st_ctime_ns)
+                found_there = there.st_ino == states[row, 3] or stamps == tuple(states[row, :3])
+            except OSError:
+                found_there = False
+            if not found_there:
+                raise SystemFault(
+                    "changing_file",
+                    f"{folder / os.fsdecode(found.paths[row])} was replaced by something else while it was"
+                    " read. Nothing was changed.",
+                    "Commit again when whoever changes it has finished, or name it in .kamldignore.",
+                )
+
+
+@contextmanager
+def _handles(folder: Path) -> Iterator[Handles]:
     try:
-        return os.readlink(path)
+        top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise filesystem_fault(error, os.fsdecode(path)) from None
+        raise filesystem_fault(error, str(folder)) from None
+    try:
+        with Handles(top) as handles:
+            yield handles
+    finally:
+        os.close(top)

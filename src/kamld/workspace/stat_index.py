@@ -8,6 +8,7 @@ all are whole seconds, the file system (FAT, some NFS) keeps no more than that.
 
 import struct
 import time
+from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -66,6 +67,11 @@ class StatIndex:
             found = found & same
             ids[found] = self.ids[rows[found]]
         return found, ids
+
+    def was(self, path: bytes) -> bytes | None:
+        """The id that the file of this path had when it was last looked at."""
+        row = bisect_left(self.paths, path)
+        return self.ids[row].tobytes() if self.paths[row : row + 1] == [path] else None
 
 
 EMPTY = StatIndex([], np.zeros(0, np.uint8), np.zeros((0, 4), np.int64), np.zeros((0, 32), np.uint8), NO_TREE)

@@ -2,7 +2,8 @@
 
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,25 +11,30 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from kamld.blobs import filesystem_fault
-from kamld.store import Change, Repository
+from kamld.store import Change, Repository, Tree
 from kamld.store.trees import EMPTY_ID, FOLDER, SYMLINK, Entry
 from kamld.workspace.binding import Binding
 from kamld.workspace.leftovers import remove_left
+from kamld.workspace.mounted import changes_of_mount
 from kamld.workspace.scan import Scan, scan
-from kamld.workspace.settle import bound_dataset
-from kamld.workspace.stat_index import from_scan, read_index, write_index
+from kamld.workspace.settle import base_commit, base_tree, bound_dataset
+from kamld.workspace.stat_index import EMPTY, from_scan, read_index, write_index
 
 _READ = 1024 * 1024
+_MOVED_MAX = 256_000_000  # bytes of new files that are read only to tell whether they were renamed
 _UNREAD = bytes(32)  # id of a new file that nobody had to read
+Renames = tuple[tuple[bytes, bytes], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`changes` are sorted by path; the new side of an added or changed file may have no id (zeros)."""
+    """`changes` are sorted by path; the new side of an added or changed file may have no id (zeros).
+    `renamed`: old and new paths of those of them that are one file in another place."""
 
     changes: list[Change]
     files: int
     bytes: int
+    renamed: Renames = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +47,43 @@ class Look:
     ids: NDArray[np.uint8]
 
 
-def folder_status(folder: Path, binding: Binding, repository: Repository) -> Status:
-    """Raises SystemFault, Invalid, NotFound, Conflict (other_dataset)."""
-    found = look(folder, binding, repository)
-    return Status(found.changes, len(found.present), int(found.present.states[:, 0].sum()))
+def folder_status(
+    folder: Path, binding: Binding, repository: Repository, *, full: bool = False
+) -> Status:  # fmt: skip
+    """`full`: read every file, whatever its times say. Raises SystemFault, Invalid, NotFound, Conflict
+    (other_dataset)."""
+    if (changes := changes_of_mount(folder)) is not None:
+        bound_dataset(repository, folder, binding)
+        return _of_mount(repository.tree(repository.commit(binding.commit)), changes)
+    found = look(folder, binding, repository, full=full)
+    size = int(found.present.states[:, 0].sum())
+    return Status(found.changes, len(found.present), size, tuple(_renamed(found.changes)))
 
 
-def look(folder: Path, binding: Binding, repository: Repository) -> Look:
+def _of_mount(tree: Tree, changes: list[Change]) -> Status:
+    files = sum((change.new is not None) - (change.old is not None) for change in changes)
+    grown = sum((c.new.size if c.new else 0) - (c.old.size if c.old else 0) for c in changes)
+    return Status(changes, tree.count + files, tree.size + grown, tuple(_renamed(changes)))
+
+
+def look(folder: Path, binding: Binding, repository: Repository, *, full: bool = False) -> Look:
     """Raises as `folder_status`."""
     bound_dataset(repository, folder, binding)
     taken = time.time_ns()
     present = scan(folder)
     remove_left(present.left)
-    index = read_index(folder)
+    index = EMPTY if full else read_index(folder)
     known, ids = index.known(present)
-    commit = repository.commit(binding.commit)
+    commit = base_commit(repository, folder, binding)
     if known.all() and len(present) == len(index.paths) and index.tree.hex() == commit.tree:
         return Look([], present, known, ids)
-    before = {row.path: row for row in repository.tree(commit).entries().rows()}
-    changes = _compare(folder, present, known, ids, before)
+    tree = base_tree(repository, folder, binding, commit)
+    before = {row.path: row for row in tree.entries().rows()}
+    changes = _with_moved(folder, _compare(folder, present, known, ids, before))
     learned, ids = _learned(present, known, ids, before, changes)
     if not known.all() or not changes:
-        tree = bytes(32) if changes else bytes.fromhex(commit.tree)
-        write_index(folder, from_scan(present, ids, learned, tree, taken))
+        learned_tree = bytes(32) if changes else bytes.fromhex(commit.tree)
+        write_index(folder, from_scan(present, ids, learned, learned_tree, taken))
     return Look(changes, present, learned, ids)
 
 
@@ -110,12 +130,55 @@ def _learned(
     present: Scan, known: NDArray[np.bool_], ids: NDArray[np.uint8], before: dict[bytes, Entry],
     changes: list[Change],
 ) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:  # fmt: skip
-    """What is known now: a file that turned out unchanged has the id that the version has."""
+    """What is known now: a file that turned out unchanged has the id that the version has; one that only
+    has another name, that of the file that it was, which is in the hub."""
     changed = {change.path for change in changes}
+    moved = {new.path: new.id for _, new in _pairs(changes)}
     ids, learned = ids.copy(), known.copy()
     for row in np.flatnonzero(~known).tolist():
         path = present.paths[row]
-        if path not in changed:
-            ids[row] = np.frombuffer(before[path].id, np.uint8)
+        if path not in changed or path in moved:
+            ids[row] = np.frombuffer(moved.get(path) or before[path].id, np.uint8)
             learned[row] = True
     return learned, ids
+
+
+def _with_moved(folder: Path, changes: list[Change]) -> list[Change]:
+    """With the ids of added files that may be removed ones under another name, smallest first: reads no
+    more than `_MOVED_MAX` bytes."""
+    removed = {(change.old.size, change.old.kind) for change in changes if change.old and not change.new}
+    found: dict[bytes, Entry] = {}
+    left = _MOVED_MAX
+    for new in sorted((c.new for c in changes if c.new and not c.old), key=lambda new: (new.size, new.path)):
+        if new.id == _UNREAD and new.size and (new.size, new.kind) in removed and new.size <= left:
+            left -= new.size
+            found[new.path] = replace(new, id=hash_file(folder / os.fsdecode(new.path), new.kind))
+    return [replace(c, new=found[c.path]) if c.path in found else c for c in changes]
+
+
+def _renamed(changes: list[Change]) -> list[tuple[bytes, bytes]]:
+    return sorted((old.path, new.path) for old, new in _pairs(changes))
+
+
+def _pairs(changes: list[Change]) -> Iterator[tuple[Entry, Entry]]:
+    """Each removed file and the added one that has its content; those with one name in other folders
+    first. Empty files are all alike."""
+    come = [change.new for change in changes if change.new and not change.old]
+    gone = [change.old for change in changes if change.old and not change.new and change.old.size]
+    for same_name in (True, False):
+        waiting: dict[tuple[bytes, int, bytes], list[Entry]] = {}
+        for old in reversed(gone):
+            waiting.setdefault(_likeness(old, same_name=same_name), []).append(old)
+        taken, rest = set(), []
+        for new in come:
+            if olds := waiting.get(_likeness(new, same_name=same_name)):
+                old = olds.pop()
+                taken.add(old.path)
+                yield old, new
+            else:
+                rest.append(new)
+        come, gone = rest, [old for old in gone if old.path not in taken]
+
+
+def _likeness(entry: Entry, *, same_name: bool) -> tuple[bytes, int, bytes]:
+    return entry.id, entry.kind, os.path.basename(entry.path) if same_name else b""

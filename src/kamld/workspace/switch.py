@@ -14,10 +14,10 @@ from kamld.errors import Conflict, NotFound
 from kamld.store import Change, Progress, Repository
 from kamld.store.refs.revisions import Resolved
 from kamld.store.trees import FOLDER, Entry, diff
-from kamld.workspace.binding import Binding, read_binding, write_binding
-from kamld.workspace.checkout import check_paths, folders_of
+from kamld.workspace.binding import OWN, Binding, read_binding, write_binding
+from kamld.workspace.placing.paths import check_paths, check_room, folders_of, rules_of
 from kamld.workspace.scan import Scan
-from kamld.workspace.settle import bound_dataset
+from kamld.workspace.settle import base_commit, base_tree, bound_dataset
 from kamld.workspace.stat_index import NO_TREE, from_scan, scan_settled, write_index
 from kamld.workspace.status import Look, hash_file, look
 from kamld.workspace.switching.hands import Step
@@ -47,13 +47,19 @@ def switch(
     with held(folder):
         before = _still(folder)
         target = repository.tree(resolved.commit)
-        differ = diff(repository.tree(repository.commit(before.commit)), target)
-        check_paths(target.entries())
+        base = base_commit(repository, folder, before)
+        differ = diff(base_tree(repository, folder, before, base), target)
+        wanted = target.entries()
+        check_paths(wanted)
+        _check_room(folder, wanted.paths)
         seen = look(folder, before, repository)
         mine = {change.path: change for change in seen.changes}
         made = plan(differ, mine, _agreed(folder, differ, mine), seen.present)
         _check(folder, made)
-        binding = msgspec.structs.replace(before, branch=resolved.branch or "", commit=resolved.commit_id)
+        of = resolved.dataset  # which may have been renamed
+        binding = msgspec.structs.replace(
+            before, project=of.project, name=of.name, branch=resolved.branch or "", commit=resolved.commit_id
+        )
         left = set(mine) - {change.path for change in differ}
         tree = NO_TREE if left else bytes.fromhex(resolved.commit.tree)
         _do(repository, folder, made, binding, seen, tree, progress)
@@ -69,7 +75,9 @@ def switch_to_new(repository: Repository, folder: Path, branch: str, *, author: 
         before = _still(folder)
         dataset = bound_dataset(repository, folder, before)
         repository.set_ref(dataset, branch, "branch", before.commit, author=author, known=True)
-        binding = msgspec.structs.replace(before, branch=branch)
+        binding = msgspec.structs.replace(
+            before, project=dataset.project, name=dataset.name, branch=branch
+        )  # fmt: skip
         write_binding(folder, binding)
         return Switched(before, binding, [], len(look(folder, binding, repository).changes))
 
@@ -93,6 +101,7 @@ def restore(
                     "unknown_path", f'No version in question has "{os.fsdecode(path)}".',
                     "kamld status shows what was changed; kamld ls NAME@REVISION what a version has.",
                 )  # fmt: skip
+        _check_room(folder, list(wanted))
         made, changes = _restoring(folder, seen, base, wanted)
         _check(folder, made)
         _do(repository, folder, made, binding, seen, NO_TREE, progress)
@@ -121,6 +130,13 @@ def _is_same(folder: Path, present: Entry | None, wanted: Entry) -> bool:
     return hash_file(folder / os.fsdecode(wanted.path), present.kind) == wanted.id
 
 
+def _check_room(folder: Path, paths: Sequence[bytes]) -> None:
+    try:
+        check_room(paths, folder, rules_of(folder / OWN))
+    except OSError as error:
+        raise filesystem_fault(error, str(folder)) from None
+
+
 def _check(folder: Path, made: Plan) -> None:
     """Raises Conflict (in_the_way)."""
     try:
@@ -134,7 +150,7 @@ def _check(folder: Path, made: Plan) -> None:
     raise Conflict(
         "in_the_way",
         f"Work in {folder} would be lost: {', '.join(names)}{more}. Nothing was changed.",
-        "Keep it with kamld commit (on a branch of its own: kamld switch NEW -c first), take it back with"
+        "Keep it with kamld commit (on a branch of its own: kamld commit -b NEW), take it back with"
         " kamld restore, or move those files away.",
     )
 

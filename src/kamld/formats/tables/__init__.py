@@ -6,7 +6,7 @@ keys and rows become digests of 16 bytes, which go to temporary files beyond a b
 
 from kamld.formats.tables.compare import SUFFIXES, RowChange, TableDiff, compare_tables
 from kamld.formats.tables.merge import merge_rows
-from kamld.formats.tables.settle import RowConflict, RowMerge
+from kamld.formats.tables.merging.settle import RowConflict, RowMerge
 
 __all__ = [
     "SUFFIXES",

@@ -16,14 +16,13 @@ from kamld.errors import Invalid
 from kamld.formats.tables.delimited import Delimited
 from kamld.formats.tables.digests import Digests, Hasher, Spill
 from kamld.formats.tables.keys import check_key
-from kamld.formats.tables.lines_index import Indexed, LinesTable, find_lines_key, index, repeated_key
+from kamld.formats.tables.lines_index import Indexed, LinesTable, index, index_by_found_key, repeated_key
 from kamld.formats.tables.matching import Repeated, grouped, in_part, match, parts_for
 from kamld.formats.tables.merge import BUDGET, DELIMITED, JSON_LINES, open_lines
-from kamld.formats.tables.parquet import ParquetTable, damage_told, open_parquet
-from kamld.formats.tables.settle import clip
+from kamld.formats.tables.merging.settle import clip
+from kamld.formats.tables.parquet import PARQUET, ParquetTable, damage_told, open_parquet
 
 Table = LinesTable | ParquetTable
-PARQUET = (".parquet", ".pq")
 SUFFIXES = (*DELIMITED, *JSON_LINES, *PARQUET)
 _CHECKED = 20_000  # rows of other bytes that are compared cell by cell; more are by digests
 _WHAT = ("the old", "the new")
@@ -72,17 +71,21 @@ def _compare(tables: Sequence[Table], key: Sequence[str] | None, sample: int, bu
     for table in tables:
         if isinstance(table, ParquetTable):
             table.compared = common
+    hasher, share = Hasher(), budget // 24
+    found, indexed = tuple(key or ()), list[Indexed]()
     if key:
         check_key(key, [table.columns for table in tables])
-        found = tuple(key)
     else:
         try:
-            found = find_lines_key(tables, budget)
+            found, indexed = index_by_found_key(tables, hasher, share, _WHAT, budget)
         except Invalid as error:
             if error.code != "no_row_key":
                 raise
-            found = ()
-    return _Comparison(tables, common, found, sample, budget).run()
+    if not indexed:
+        indexed = [
+            index(table, hasher, found, share, what) for table, what in zip(tables, _WHAT, strict=True)
+        ]
+    return _Comparison(tables, common, found, sample, budget, hasher).run(indexed)
 
 
 def _open(file: BinaryIO, suffix: str) -> Table:
@@ -91,19 +94,16 @@ def _open(file: BinaryIO, suffix: str) -> Table:
 
 class _Comparison:
     def __init__(
-        self, tables: Sequence[Table], common: tuple[str, ...], key: tuple[str, ...], sample: int, budget: int
-    ) -> None:
+        self, tables: Sequence[Table], common: tuple[str, ...], key: tuple[str, ...], sample: int,
+        budget: int, hasher: Hasher,
+    ) -> None:  # fmt: skip
         self._tables, self._common, self._key = tables, common, key
         self._sample, self._budget, self._share = sample, budget, budget // 24
         old, new = tables
         self._by_bytes = not isinstance(old, ParquetTable) and old.alike(new)  # type: ignore[arg-type]
-        self._hasher = Hasher()
+        self._hasher = hasher
 
-    def run(self) -> TableDiff:
-        indexed = [
-            index(table, self._hasher, self._key, self._share, what)
-            for table, what in zip(self._tables, _WHAT, strict=True)
-        ]
+    def run(self, indexed: Sequence[Indexed]) -> TableDiff:
         diff = TableDiff(self._key, len(indexed[0].starts), len(indexed[1].starts))
         self._columns(diff)
         if self._key:
@@ -142,12 +142,12 @@ class _Comparison:
                 both = groups[(groups >= 0).all(axis=1)]
                 pairs.append(both[(contents[0][both[:, 0]] != contents[1][both[:, 1]]).any(axis=1)])
         except Repeated as error:
-            value = self._label(self._values(indexed[error.table], error.first))
+            value = self._label(indexed[error.table].values(error.first))
             raise repeated_key(error, self._key, _WHAT, ", ".join(value)) from None
         self._changed(indexed, pairs.take(), diff)
         for sort, rows in alone.items():
             for row in rows:
-                values = self._values(new if sort == "added" else old, row)
+                values = (new if sort == "added" else old).values(row)
                 shown = {name: _shown(value) for name, value in values.items()}
                 cells = {name: (None, v) if sort == "added" else (v, None) for name, v in shown.items()}
                 diff.sample.append(RowChange(sort, self._label(values), cells))
@@ -212,12 +212,7 @@ class _Comparison:
     def _cells_of(
         self, indexed: Sequence[Indexed], old: int, new: int
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        return self._values(indexed[0], old), self._values(indexed[1], new)
-
-    def _values(self, part: Indexed, row: int) -> dict[str, Any]:
-        table = part.table
-        cells = table.cells(row) if isinstance(table, ParquetTable) else table.split(part.raw(row))
-        return {name: table.value(cell) for name, cell in cells.items()}
+        return indexed[0].values(old), indexed[1].values(new)
 
     def _label(self, values: Mapping[str, Any]) -> tuple[str, ...]:
         table = self._tables[1]

@@ -3,7 +3,7 @@
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 import numpy as np
@@ -41,6 +41,17 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class Located:
+    """Rows among some bytes, and their cells. `edges` are the positions before each cell and after the
+    last; `numbers` says which of them each row that was asked for is, -1 for none."""
+
+    data: NDArray[np.uint8]
+    edges: NDArray[np.int64]
+    outside: NDArray[np.bool_] | None
+    numbers: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
 class Delimited:
     """A file of cells between delimiters. `head` is all before the first row."""
 
@@ -48,11 +59,14 @@ class Delimited:
     dialect: Dialect
     head: bytes
     columns: tuple[str, ...]
-    _places: Mapping[str, int] = field(repr=False)
+    places: Mapping[str, int] = field(repr=False)
 
     @property
     def newline(self) -> bytes:
         return self.dialect.newline
+
+    def without_rows(self) -> "Delimited":
+        return replace(self, file=io.BytesIO(self.head))
 
     def alike(self, other: "Delimited") -> bool:
         """Whether equal bytes of a row mean equal cells in both."""
@@ -61,7 +75,7 @@ class Delimited:
 
     def rows(self, hasher: Hasher, key: Sequence[str]) -> Iterator[Rows]:
         """Raises Invalid (damaged_table)."""
-        places = [self._places[name] for name in key]
+        places = [self.places[name] for name in key]
         seen = 0
         for block in self._blocks():
             edges = self._edges(block, seen)
@@ -69,12 +83,25 @@ class Delimited:
             keys, empty = [], np.zeros(len(block.starts), np.bool_)
             for place in places:
                 starts, ends = edges[:, place] + 1, edges[:, place + 1]
-                keys.append(_digests(block, starts, ends, hasher))
+                keys.append(_digests(block.data, block.outside, starts, ends, hasher))
                 empty |= starts == ends
             seen += len(block.starts)
             keyed = hasher.joined(keys) if keys else contents
             yield Rows(keyed, contents, block.starts + block.offset, block.ends + block.offset,
                        np.flatnonzero(empty))  # fmt: skip
+
+    def empty_cells(self) -> Iterator[NDArray[np.bool_]]:
+        """(rows, columns), in parts: which cells have no letter, in quotes or not. Raises Invalid
+        (damaged_table)."""
+        seen = 0
+        for block in self._blocks():
+            edges = self._edges(block, seen)
+            starts, ends = edges[:, :-1] + 1, edges[:, 1:]
+            empty = starts == ends
+            if block.outside is not None:
+                empty |= (ends - starts == 2) & (block.data[starts] == _QUOTE)
+            seen += len(block.starts)
+            yield empty
 
     def sample(self, count: int) -> list[dict[str, bytes]]:
         """The first rows."""
@@ -125,6 +152,29 @@ class Delimited:
         line = self.head.removeprefix(_BOM).strip(b"\r\n") if self.dialect.header else b""
         return dict(zip(self.columns, _split(line, self.dialect.delimiter), strict=False))
 
+    def locate(
+        self, data: bytes, starts: NDArray[np.int64], ends: NDArray[np.int64], numbers: NDArray[np.int64]
+    ) -> Located:
+        """The cells of rows that were found sound before."""
+        array = np.frombuffer(data + bytes(8), np.uint8)
+        content = array[:-8]
+        marks, outside = content == self.dialect.delimiter[0], None
+        if (quoted := content == _QUOTE).any():
+            outside = (np.cumsum(quoted, dtype=np.uint8) & 1) == 0
+            marks &= outside
+        at = np.flatnonzero(marks)
+        wanted = len(self.columns) - 1
+        edges = np.empty((len(starts), wanted + 2), np.int64)
+        edges[:, 0], edges[:, -1] = starts - 1, ends
+        if wanted:
+            edges[:, 1:-1] = at[np.searchsorted(at, starts)[:, None] + np.arange(wanted)]
+        return Located(array, edges, outside, numbers)
+
+    def cell_digests(self, rows: Located, place: int, hasher: Hasher) -> Digests:
+        """Of what one cell of each row says, whatever quotes it is in."""
+        edges = rows.edges
+        return _digests(rows.data, rows.outside, edges[:, place] + 1, edges[:, place + 1], hasher)
+
     def _blocks(self) -> Iterator[Block]:
         return read_blocks(self.file, len(self.head), _QUOTE)
 
@@ -167,16 +217,19 @@ def _check_quotes(block: Block, edges: NDArray[np.int64], seen: int) -> None:
         raise Invalid("damaged_table", f"Row {row:,} has a quote in the middle of a cell.")
 
 
-def _digests(block: Block, starts: NDArray[np.int64], ends: NDArray[np.int64], hasher: Hasher) -> Digests:
-    if block.outside is None:
-        return hasher.spans(block.data, starts, ends)
-    quoted = (block.data[starts] == _QUOTE) & (ends > starts)
+def _digests(
+    data: NDArray[np.uint8], outside: NDArray[np.bool_] | None, starts: NDArray[np.int64],
+    ends: NDArray[np.int64], hasher: Hasher,
+) -> Digests:  # fmt: skip
+    if outside is None:
+        return hasher.spans(data, starts, ends)
+    quoted = (data[starts] == _QUOTE) & (ends > starts)
     inner_starts, inner_ends = starts + quoted, ends - quoted
-    found = hasher.spans(block.data, inner_starts, inner_ends)
-    at = np.flatnonzero(block.data[:-8] == _QUOTE)
+    found = hasher.spans(data, inner_starts, inner_ends)
+    at = np.flatnonzero(data[:-8] == _QUOTE)
     doubled = np.flatnonzero(np.searchsorted(at, inner_ends) > np.searchsorted(at, inner_starts))
     for row in doubled.tolist():
-        value = unquoted(block.data[starts[row] : ends[row]].tobytes())
+        value = unquoted(data[starts[row] : ends[row]].tobytes())
         alone = np.frombuffer(value + bytes(8), np.uint8)
         found[row] = hasher.spans(alone, np.zeros(1, np.int64), np.array([len(value)]))[0]
     return found

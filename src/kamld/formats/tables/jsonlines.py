@@ -1,8 +1,9 @@
 """JSONL: an object a line. Lines are kept as the bytes they are; a row has the columns it has."""
 
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import msgspec
@@ -24,6 +25,9 @@ class JsonLines:
     newline: bytes
     columns: tuple[str, ...]  # of the first rows
     spaced: bool  # whether ": " and ", " stand between things
+
+    def without_rows(self) -> "JsonLines":
+        return replace(self, file=io.BytesIO(self.head))
 
     def alike(self, other: "JsonLines") -> bool:  # noqa: ARG002 - rows say themselves what they have
         return True
@@ -47,6 +51,15 @@ class JsonLines:
             seen += len(block.starts)
             yield Rows(keyed, contents, block.starts + block.offset, block.ends + block.offset,
                        np.array(unkeyed, np.int64))  # fmt: skip
+
+    def every_row(self) -> Iterator[dict[str, bytes]]:
+        """The cells of each. Raises Invalid (damaged_table)."""
+        seen = 0
+        for block in read_blocks(self.file, len(self.head), None):
+            data = block.data.tobytes()
+            for start, end in zip(block.starts.tolist(), block.ends.tolist(), strict=True):
+                seen += 1
+                yield self.split(data[start:end], seen)
 
     def sample(self, count: int) -> list[dict[str, bytes]]:
         found: list[dict[str, bytes]] = []

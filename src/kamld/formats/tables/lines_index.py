@@ -16,6 +16,7 @@ from kamld.formats.tables.matching import Repeated, match
 from kamld.formats.tables.parquet import ParquetTable
 
 LinesTable = Delimited | JsonLines
+_NEAR = 2048  # bytes between two rows that are read rather than skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,33 @@ class Indexed:
     ends: NDArray[np.int64]
 
     def raw(self, row: int) -> bytes:
-        start = int(self.starts[row])
+        return self.between(int(self.starts[row]), int(self.ends[row]))
+
+    def between(self, start: int, end: int) -> bytes:
+        """`end` negative: to the end."""
         self.table.file.seek(start)
-        data: bytes = self.table.file.read(int(self.ends[row]) - start)
+        data: bytes = self.table.file.read(end - start if end >= 0 else -1)
         return data
+
+    def gathered(self, rows: NDArray[np.int64]) -> tuple[bytes, NDArray[np.int64], NDArray[np.int64]]:
+        """The bytes of these rows, and where each of them is in there; perhaps others between them."""
+        starts, ends = self.starts[rows], self.ends[rows]
+        order = np.argsort(starts, kind="stable")
+        begins, stops = starts[order], ends[order]
+        first = np.flatnonzero(np.append(True, begins[1:] - stops[:-1] > _NEAR))
+        froms = begins[first]
+        tos = np.append(stops[first[1:] - 1], stops[-1:])
+        pieces = [self.between(at, to) for at, to in zip(froms.tolist(), tos.tolist(), strict=True)]
+        placed = np.append(0, np.cumsum(tos - froms)[:-1]) - froms
+        shift = np.empty(len(rows), np.int64)
+        shift[order] = np.repeat(placed, np.diff(np.append(first, len(rows))))
+        return b"".join(pieces), starts + shift, ends + shift
+
+    def values(self, row: int) -> dict[str, Any]:
+        """Comparable values by column."""
+        table = self.table
+        cells = table.cells(row) if isinstance(table, ParquetTable) else table.split(self.raw(row))
+        return {name: table.value(cell) for name, cell in cells.items()}
 
 
 def index(
@@ -70,34 +94,37 @@ def repeated_key(error: Repeated, key: Sequence[str], what: Sequence[str], value
     )
 
 
-def find_lines_key(tables: Sequence[LinesTable | ParquetTable], budget: int) -> tuple[str, ...]:
-    """Raises Invalid (no_row_key)."""
-    samples = [
-        [{name: table.value(cell) for name, cell in row.items()} for row in table.sample(SAMPLE)]
-        for table in tables
-    ]
+def index_by_found_key(
+    tables: Sequence[LinesTable | ParquetTable], hasher: Hasher, share: int, what: Sequence[str], budget: int
+) -> tuple[tuple[str, ...], list[Indexed]]:
+    """By the first key that tells rows apart in each. Raises Invalid (no_row_key, damaged_table)."""
+    samples = [sampled(table, SAMPLE) for table in tables]
     common = [name for name in tables[0].columns if all(name in t.columns for t in tables)]
+    found: list[Indexed] = []
 
     def works(key: tuple[str, ...]) -> bool:
-        return all(_tells_apart(table, key, budget) for table in tables)
+        found.clear()
+        for table, name in zip(tables, what, strict=True):
+            try:
+                found.append(index(table, hasher, key, share, name))
+                for _ in match([found[-1].keys], budget):
+                    pass
+            except Repeated:
+                return False
+            except Invalid as error:
+                if error.code != "empty_key":
+                    raise
+                return False
+        return True
 
-    return find_key(candidates(samples, common), works)
+    return find_key(candidates(samples, common), works), found
 
 
-def _tells_apart(table: LinesTable | ParquetTable, key: tuple[str, ...], budget: int) -> bool:
-    hasher, spill = Hasher(), Spill(np.uint64, 2, budget)
-    for rows in table.rows(hasher, key):
-        if len(rows.unkeyed):
-            return False
-        spill.append(rows.keys)
-    try:
-        for _ in match([spill.take()], budget):
-            pass
-    except Repeated:
-        return False
-    return True
+def sampled(table: LinesTable | ParquetTable, count: int) -> list[dict[str, Any]]:
+    """Comparable values of the first rows."""
+    return [{name: table.value(cell) for name, cell in row.items()} for row in table.sample(count)]
 
 
 def key_text(table: Indexed, row: int, key: Sequence[str]) -> str:
-    cells = table.table.split(table.raw(row))
-    return ", ".join(table.table.plain(table.table.value(cells[name])) for name in key)
+    values = table.values(row)
+    return ", ".join(table.table.plain(values[name]) for name in key)

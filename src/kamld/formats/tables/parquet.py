@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+PARQUET = (".parquet", ".pq")
 _BATCH = 65_536
 _GROUP_MAX = 1 << 30  # bytes of a row group, as the file says
 
@@ -34,7 +35,7 @@ class ParquetTable:
     def rows(self, hasher: Hasher, key: Sequence[str]) -> Iterator[Rows]:
         names = list(dict.fromkeys((*key, *self.compared)))
         seen = 0
-        for batch in self._batches(names):
+        for batch in self.batches(names):
             digests = {name: column_digests(batch.column(name), hasher) for name in names}
             starts = np.arange(seen, seen + len(batch), dtype=np.int64)
             empty = np.zeros(len(batch), np.bool_)
@@ -46,7 +47,7 @@ class ParquetTable:
             seen += len(batch)
 
     def sample(self, count: int) -> list[dict[str, Any]]:
-        for batch in self._batches(list(self.columns), count):
+        for batch in self.batches(list(self.columns), count):
             found: list[dict[str, Any]] = batch.to_pylist()
             return found
         return []
@@ -66,7 +67,52 @@ class ParquetTable:
         found: dict[str, Any] = self._held[1].slice(row - start, 1).to_pylist()[0]
         return found
 
-    def _batches(self, names: list[str], size: int = _BATCH) -> "Iterator[pa.RecordBatch]":
+    @property
+    def schema(self) -> "pa.Schema":
+        return self._file.schema_arrow
+
+    @property
+    def metadata(self) -> "pq.FileMetaData":
+        return self._file.metadata
+
+    def spans(self, most: int) -> NDArray[np.int64]:
+        """Where pieces of at most so many rows end, each within a row group."""
+        found, low = [np.empty(0, np.int64)], 0
+        for high in self._ends.tolist():
+            found.append(np.append(np.arange(low + most, high, most), high))
+            low = high
+        return np.concatenate(found)
+
+    def pieces(self, most: int) -> "Iterator[tuple[pa.Table, bool]]":
+        """All rows in such pieces, and whether a row group ends there."""
+        import pyarrow as pa
+
+        low = 0
+        for group, high in enumerate(self._ends.tolist()):
+            held, left = [], high - low
+            for batch in self._file.iter_batches(batch_size=most, row_groups=[group], use_threads=False):
+                held.append(batch)
+                table = pa.Table.from_batches(held)
+                while len(table) >= min(most, left) > 0:
+                    wanted = min(most, left)
+                    left -= wanted
+                    yield table.slice(0, wanted), not left
+                    table = table.slice(wanted)
+                held = table.to_batches()
+            low = high
+
+    def without_rows(self) -> "ParquetTable":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        out = pa.BufferOutputStream()
+        pq.write_table(self.schema.empty_table(), out)
+        opened = pq.ParquetFile(pa.BufferReader(out.getvalue()))
+        none = np.empty(0, np.int64)
+        return ParquetTable(self.columns, self.types, self.columns, opened, none)
+
+    def batches(self, names: list[str], size: int = _BATCH) -> "Iterator[pa.RecordBatch]":
+        """Of those columns, in the order that they have in the file."""
         yield from self._file.iter_batches(batch_size=size, columns=names, use_threads=False)
 
 

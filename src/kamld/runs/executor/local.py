@@ -95,6 +95,11 @@ class LocalExecutor:
             for output in job.outputs
             if running.kept.before[output.label] != NOTHING
         )
+        notes += tuple(
+            f"{count:,} of the files of {label} {'was' if count == 1 else 'were'} purged, and left out."
+            for label, tree in job.inputs.items()
+            if (count := self.trees.left_out(tree))
+        )
         inner = {**variables, **facts}
         progress(0, 0)  # the last chance to say no
         running.process = Process(job.command, folder, inner, place)

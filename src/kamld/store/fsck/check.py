@@ -65,6 +65,7 @@ def _judge(records: Records, look: Look, files: Files, only: frozenset[str] | No
     for key in look.packs_with(files.unindexed):
         found.append(Finding("damaged_index", key, "the index lacks this pack, which versions need"))
     report.left = files.left
+    report.purged = len(files.purged)
     report.findings = sorted(set(found))
     report.mend = bool(found) and {finding.code for finding in found} <= _REBUILT
     return report
@@ -72,7 +73,8 @@ def _judge(records: Records, look: Look, files: Files, only: frozenset[str] | No
 
 def _judge_versions(report: Report, histories: Histories, files: Files) -> Iterator[Finding]:
     hurt = {commit: lost for commit, v in histories.versions.items() if (lost := files.lost_of(v.tree))}
-    needed = {commit for commit in hurt if histories.versions[commit].needed}
+    forgotten = histories.forgotten() if hurt else set()
+    needed = {commit for commit in hurt if histories.versions[commit].needed and commit not in forgotten}
     gone = [commit for commit, is_needed in histories.lost.items() if is_needed]
     if not needed and not gone:
         return

@@ -1,6 +1,6 @@
 """Which files of which trees can be had. Pages that several trees share are read once."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,11 +22,20 @@ class Lost:
     paths: tuple[bytes, ...] = ()
 
 
-class Files:
-    """`needed`: prefixes of all that was asked for so far. `left`: files that are only left somewhere."""
+Fetch = Callable[[bytes], bytes | None]  # an object from elsewhere; None: it is not to be had there
 
-    def __init__(self, look: Look, *, gather: bool) -> None:
-        self._look, self._gather = look, gather
+
+class Files:
+    """`needed`: prefixes of all that was asked for so far. `left`: files that are only left somewhere.
+    `lost`: content that is not to be had, and how long it is (-1: not known).
+
+    `fetch` brings commits, trees and pages that are lost here."""
+
+    def __init__(self, look: Look, *, gather: bool, fetch: Fetch = lambda _: None) -> None:
+        self._look, self._gather, self._fetch = look, gather, fetch
+        self.lost: dict[bytes, int] = {}
+        self._holes = look.holes()
+        self.purged: set[bytes] = set()  # content that was purged, which is no damage
         self._pages: dict[bytes, Lost | None] = {}
         self._trees: dict[str, Lost | None] = {}
         self._needed: list[Prefixes] = []
@@ -43,12 +52,18 @@ class Files:
         return self._look.with_chunks(_unique(self._unindexed))
 
     def read(self, identifier: bytes) -> bytes | None:
+        data = self.read_here(identifier)
+        return data if data is not None else self._fetch(identifier)
+
+    def read_here(self, identifier: bytes) -> bytes | None:
         self._note(prefixes_of([identifier]))
         return self._look.read(identifier)
 
     def lacking(self, ids: Iterable[str]) -> list[str]:
         """Those of the files that cannot be had."""
-        return [one for one in ids if not self._has([bytes.fromhex(one)])[0]]
+        found = [one for one in ids if not self._has([bytes.fromhex(one)])[0]]
+        self.lost |= {bytes.fromhex(one): -1 for one in found}
+        return found
 
     def lost_of(self, tree: str) -> Lost | None:
         """None: all is there."""
@@ -91,6 +106,7 @@ class Files:
         bad = bad[~np.array(there, np.bool_)]
         if not len(bad):
             return None
+        self.lost |= {blob[32 * row : 32 * row + 32]: int(entries.sizes[row]) for row in bad.tolist()}
         return Lost(len(bad), page.count, tuple(entries.paths[row] for row in bad[:SHOWN].tolist()))
 
     def _has(self, ids: list[bytes]) -> list[bool]:
@@ -103,6 +119,9 @@ class Files:
             found[row] = among(key, self._look.sound)[0]
             self.left += int(found[row])
             self._note(key)
+            if not found[row] and ids[row] in self._holes:
+                found[row] = True
+                self.purged.add(ids[row])
         return [bool(one) for one in found]
 
     def _note(self, ids: Prefixes) -> None:

@@ -10,6 +10,7 @@ from kamld.records.encoding import decode
 from kamld.records.history import Commit, Dataset, Ref
 from kamld.records.names import MAIN
 from kamld.store.fsck.records import Records
+from kamld.store.refs.expiry import standings
 
 Read = Callable[[bytes], bytes | None]  # an object's bytes; None: they are not to be had
 
@@ -20,6 +21,8 @@ class Version:
     parents: tuple[str, ...]
     needed: bool  # something that lives leads to it, not only old moves
     run: str | None
+    time: str
+    keep_last: int | None  # of a checkpoint
 
 
 @dataclass(slots=True)
@@ -27,6 +30,7 @@ class Histories:
     records: Records
     versions: dict[str, Version] = field(default_factory=dict)
     lost: dict[str, bool] = field(default_factory=dict)  # commits not to be had; whether needed
+    named: set[str] = field(default_factory=set)  # by what lives, not only by old moves
 
     def words(self) -> dict[str, tuple[Dataset, str]]:
         """What each version is called: `photos@main~2`, or by its id where no branch leads to it."""
@@ -39,6 +43,12 @@ class Histories:
             for identifier in self._before({move.commit for move in moves if move.commit}):
                 found.setdefault(identifier, (dataset, identifier[:12]))
         return found
+
+    def forgotten(self) -> set[str]:
+        """Checkpoints whose files may be gone, for they have expired."""
+        order = sorted(self.versions.items(), key=lambda one: one[1].time, reverse=True)
+        links = ((commit_id, version.parents, version.keep_last) for commit_id, version in order)
+        return {one.commit_id for one in standings(links, self.named) if one.expired or one.may_be_gone}
 
     def _before(self, starts: Iterable[str]) -> Iterator[str]:
         waiting, seen = list(starts), set[str]()
@@ -58,17 +68,18 @@ class Histories:
             at, steps = (version.parents[0] if version and version.parents else None), steps + 1
 
 
-def read_histories(records: Records, read: Read) -> Histories:
-    """Raises SystemFault only where the machine refuses."""
+def read_histories(records: Records, read: Read, read_old: Read | None = None) -> Histories:
+    """`read_old`: for what only old moves lead to. Raises SystemFault only where the machine refuses."""
     found = Histories(records)
     needed = {ref.commit for refs in records.refs.values() for ref in refs if ref.commit}
     for run in records.runs.values():
         needed |= {put.commit for put in run.inputs} | {made.commit for made in run.outputs}
     needed |= {served.commit for event in records.events.values() for served in event.versions}
     needed |= {commit for merge in records.merges for commit in (merge.ours, merge.theirs)}
+    found.named = needed
     _walk(found, read, needed, needed=True)
     old = {move.commit for moves in records.moves.values() for move in moves if move.commit}
-    _walk(found, read, old, needed=False)
+    _walk(found, read_old or read, old, needed=False)
     return found
 
 
@@ -82,7 +93,10 @@ def _walk(found: Histories, read: Read, starts: set[str], *, needed: bool) -> No
         if commit is None:
             found.lost[identifier] = needed
             continue
-        found.versions[identifier] = Version(commit.tree, commit.parents, needed, commit.run)
+        found.versions[identifier] = Version(
+            commit.tree, commit.parents, needed, commit.run, commit.time,
+            commit.checkpoint.keep_last if commit.checkpoint else None,
+        )  # fmt: skip
         waiting.extend(commit.parents)
 
 

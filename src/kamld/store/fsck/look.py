@@ -26,10 +26,12 @@ from kamld.store.fsck.verify import (
     footer_of,
     prefixes_of,
     read_segment,
+    rows_by_index,
 )
 from kamld.store.index import PREFIX, Segment, as_ids, build
 from kamld.store.index import decode as decode_segment
 from kamld.store.objects import object_id, places, recipes
+from kamld.store.objects.holes import Holes
 from kamld.store.packs import Footer
 
 Progress = Callable[[int, int], None]
@@ -52,7 +54,8 @@ class Look:
         self._blobs, self._threads, self._depth, self._progress = blobs, threads, depth, progress
         self.checked: dict[bytes, Checked] = {}
         self.findings: list[Finding] = []
-        self.sound, self.lacking, self._unindexed = _NONE, _NONE, _NONE
+        self.sound, self.lacking, self._unindexed, self._listed = _NONE, _NONE, _NONE, _NONE
+        self.missing: set[bytes] = set()  # packs that the index names and that are not there
         self._segments: list[Segment] = []
         self._sources: list[Segment] = []
 
@@ -68,6 +71,8 @@ class Look:
         self._check_packs({name: size for name, size in sizes.items() if name not in self.checked})
         parts = [one.ids[one.sound] for one in self.checked.values()]
         self.sound = np.unique(np.concatenate([_NONE, *parts]))
+        wholes = [identifier for one in self.checked.values() for identifier, _ in one.recipes]
+        self._listed = np.unique(prefixes_of(wholes))
         self._drop_broken_recipes()
         self._compare()
         self._tell_packs()
@@ -80,6 +85,22 @@ class Look:
             data = self._read_row(segment, row, identifier) if row >= 0 else None
             if data is not None:
                 return data
+        return None
+
+    def holes(self) -> frozenset[bytes]:
+        """Ids of what was purged."""
+        return Holes(self._blobs).listed()
+
+    def recipe(self, identifier: bytes) -> list[tuple[bytes, int]] | None:
+        """(id, length) of the chunks of a large object whose list of them is sound."""
+        if not among(prefixes_of([identifier]), self._listed).any():
+            return None
+        ids = as_ids([identifier])
+        for segment in self._sources:
+            row = int(segment.find(ids)[0])
+            found = self._recipe_at(segment, row, identifier) if row >= 0 else None
+            if found is not None:
+                return found
         return None
 
     def with_chunks(self, ids: Prefixes) -> Prefixes:
@@ -95,10 +116,31 @@ class Look:
         ]
         return np.unique(np.concatenate([needed, *parts]))
 
+    @property
+    def unindexed(self) -> bool:
+        """Whether there are sound objects that the index does not know."""
+        return len(self._unindexed) > 0
+
     def packs_with(self, ids: Prefixes) -> list[str]:
         """Keys of the packs that have any of these and are not in the index."""
         wanted = np.intersect1d(ids, self._unindexed)
         return [packs.key(one.name) for one in self.checked.values() if among(one.ids, wanted).any()]
+
+    def _recipe_at(self, segment: Segment, row: int, identifier: bytes) -> list[tuple[bytes, int]] | None:
+        columns = segment.columns
+        number, codec, raw = (int(columns[name][row]) for name in ("pack", "codec", "raw"))
+        if codec != packs.RECIPE or number >= len(segment.packs):
+            return None
+        key, start = packs.key(segment.packs[number]), int(columns["offset"][row])
+        try:
+            stored = self._blobs.part(key, start, int(columns["stored"][row]))
+            return recipes.decode(stored, raw, identifier)
+        except Missing:
+            return None
+        except SystemFault as fault:
+            if fault.code != "damaged_object":
+                raise
+            return None
 
     def _read_row(self, segment: Segment, row: int, identifier: bytes) -> bytes | None:
         columns = segment.columns
@@ -169,14 +211,16 @@ class Look:
         """The index with what the packs say of themselves, a pack at a time."""
         counts = {s.name: np.bincount(s.columns["pack"], minlength=len(s.packs)) for s in self._segments}
         numbers = {s.name: {name: at for at, name in enumerate(s.packs)} for s in self._segments}
-        missing = {name for s in self._segments for name in s.packs} - self.checked.keys()
+        self.missing = missing = {n for s in self._segments for n in s.packs} - self.checked.keys()
         for name in sorted(missing):
+            if among(self._listed_in(name), self.sound).all():
+                continue  # it was joined with others; a writer that had just put it listed it all the same
             self._tell("missing_pack", packs.key(name), "a pack that the index names is not there")
         unread = self._unread(missing)
         wrong: set[bytes] = {s.name for s in self._segments if len(counts[s.name]) > len(s.packs)}
         extra, lacking = _Unindexed(), [_NONE]
         for name, one in self.checked.items():
-            footer = self._footer(one)
+            footer = self.footer(one)
             if footer is None or not len(footer.codecs):
                 continue
             ids = np.ascontiguousarray(footer.ids).view("V32").reshape(-1)
@@ -185,10 +229,11 @@ class Look:
                 rows = segment.find(ids)
                 covered |= rows >= 0
                 number = numbers[segment.name].get(name)
-                if (
-                    number is not None
-                    and _agreeing(segment, number, footer, rows) != counts[segment.name][number]
-                ):
+                if number is None:
+                    continue
+                if len(segment.packs) > 1:  # another of them may have the same object
+                    rows = segment.find(ids, set(segment.packs) - {name})
+                if _agreeing(segment, number, footer, rows) != counts[segment.name][number]:
                     wrong.add(segment.name)
             only_here = one.sound & (~covered | among(one.ids, unread))
             if only_here.any():
@@ -206,6 +251,12 @@ class Look:
         self._unindexed = np.unique(np.concatenate(lacking))
         self.lacking = self._with_their_wholes(self._unindexed)
 
+    def _listed_in(self, pack: bytes) -> Prefixes:
+        """What the index says that a pack has."""
+        named = [(s.columns, s.packs.index(pack)) for s in self._segments if pack in s.packs]
+        rows = [columns["prefix"][columns["pack"] == number] for columns, number in named]
+        return np.concatenate([_NONE, *(prefix.astype(">u8").view("<u8") for prefix in rows)])
+
     def _unread(self, missing: set[bytes]) -> Prefixes:
         """What the index leads to in vain: it may be kept elsewhere too."""
         parts = [one.ids[~one.sound] for one in self.checked.values() if one.damaged]
@@ -215,7 +266,15 @@ class Look:
             parts.append(segment.columns["prefix"][rows].astype(">u8").view("<u8"))
         return np.unique(np.concatenate([_NONE, *parts]))
 
-    def _footer(self, one: Checked) -> Footer | None:
+    def sound_rows(self, one: Checked) -> Footer | None:
+        """What can be had of a pack. None: nobody knows what is in it."""
+        footer = self.footer(one) or rows_by_index(self._segments, one.name)
+        if footer is None or len(footer.codecs) != len(one.sound):
+            return None
+        return _rows(footer, one.sound)
+
+    def footer(self, one: Checked) -> Footer | None:
+        """What a pack says is in it; None: that part of it is damaged."""
         try:
             return footer_of(self._blobs, one.name, one.size) if one.has_footer else None
         except Missing:

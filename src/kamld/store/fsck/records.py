@@ -14,12 +14,16 @@ from kamld.blobs import Blobs, Missing
 from kamld.errors import SystemFault
 from kamld.records.deployment import DeploymentEvent
 from kamld.records.hints import Last
-from kamld.records.history import Dataset, Move, Named, Ref, Removed, SealedMoves
+from kamld.records.history import Condemned, Dataset, Move, Named, Ref, Removed, SealedMoves
+from kamld.records.holes import Hole, Purging
 from kamld.records.merging import PendingMerge
 from kamld.records.names import MAIN
 from kamld.records.run import Run
 from kamld.store.envelope import unseal
 from kamld.store.fsck.report import Finding
+from kamld.store.leases import CONDEMNED
+from kamld.store.objects.holes import PREFIX as HOLES
+from kamld.store.objects.holes import PURGING
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 _NUMBERED = re.compile(r"(?:run-numbers|deployments)/(?P<of>.+)/(?P<number>[0-9]{8,})")
@@ -28,6 +32,7 @@ _NUMBERED = re.compile(r"(?:run-numbers|deployments)/(?P<of>.+)/(?P<number>[0-9]
 @dataclass(slots=True)
 class Records:
     datasets: list[Dataset] = field(default_factory=list)  # those that live first
+    named: frozenset[str] = frozenset()  # ids of datasets that have a name, or can be had back
     refs: dict[str, list[Ref]] = field(default_factory=dict)  # of each dataset's id
     moves: dict[str, list[Move]] = field(default_factory=dict)  # all that their refs ever made
     runs: dict[str, Run] = field(default_factory=dict)
@@ -52,6 +57,8 @@ class _Reading:
             self._read_logs()
             self._read_runs()
             self._read_events()
+            self._one(CONDEMNED, Condemned)
+            self._read_holes()
             self.found.merges = [merge for _, merge in self._all("merges/", PendingMerge)]
 
     def _read_names(self) -> None:
@@ -60,7 +67,7 @@ class _Reading:
         for _, named in self._all("names/", Named):
             (gone if named.gone else live).setdefault(named.id, named.dataset)
         removed = {one.dataset.id: one.dataset for _, one in self._all("removed/", Removed)}
-        self._named = live.keys() | removed.keys()
+        self.found.named = frozenset(live.keys() | removed.keys())
         there = gone | removed | live
         if self._only is not None:
             there = {key: value for key, value in there.items() if key in self._only}
@@ -78,7 +85,7 @@ class _Reading:
                 self._tell("damaged_record", key, f'it is the record of another ref, "{ref.name}"')
             self.found.refs.setdefault(dataset_id, []).append(ref)
             self.found.moves.setdefault(dataset_id, []).extend(self._moves(ref))
-        for dataset_id in sorted(self.found.refs.keys() - self._named):
+        for dataset_id in sorted(self.found.refs.keys() - self.found.named):
             refs = ", ".join(sorted(ref.name for ref in self.found.refs[dataset_id])[:5])
             self._tell(
                 "lost_name", f"refs/{dataset_id}/", f"a dataset or model has lost its name; it has {refs}"
@@ -89,7 +96,7 @@ class _Reading:
 
         for one in self.found.datasets:
             refs_there = self.found.refs.get(one.id, ())
-            if one.id in self._named and not any(ref.name == MAIN for ref in refs_there):
+            if one.id in self.found.named and not any(ref.name == MAIN for ref in refs_there):
                 has = f"other refs and no {MAIN}" if refs_there else "no version"
                 self.found.notes.append(f"{one.project}/{one.name} has {has}: none yet, or it was lost.")
 
@@ -153,6 +160,13 @@ class _Reading:
                 if not is_it and not self._told(f"events/{event_key}.json"):
                     what = f"event {number} of the endpoint {endpoint} is not there"
                     self._tell("lost_record", f"deployments/{endpoint}/{number:08d}", what)
+
+    def _read_holes(self) -> None:
+        for listed in self._blobs.list(HOLES):
+            if listed.key != PURGING:
+                self._one(listed.key, Hole)
+            elif (purging := self._one(PURGING, Purging)) and purging.ids:
+                self.found.notes.append("A purge goes on, or was stopped: kamld purge --finish ends it.")
 
     def _hint(self, key: str, given: dict[int, str]) -> int:
         last = self._one(key, Last)

@@ -15,6 +15,13 @@ class Finding(msgspec.Struct, frozen=True, order=True):
     what: str
 
 
+class Step(msgspec.Struct, frozen=True):
+    """One thing that was put right: what it is about, and what was done."""
+
+    key: str
+    what: str
+
+
 class Affected(msgspec.Struct, frozen=True, kw_only=True):
     """A version with files that cannot be had. `files` None: not even which ones is known."""
 
@@ -37,6 +44,7 @@ class Report:
     bytes: int = 0
     versions: int = 0  # that something leads to
     left: int = 0  # files that were left where they are; not read here
+    purged: int = 0  # contents of files that were purged, which is no damage
     mend: bool = False  # an index made anew is all it takes
 
     @property

@@ -131,13 +131,13 @@ def _check_objects(
             start, window = begin, blobs.part(key, begin, max(window_size, length))
         piece = memoryview(window)[begin - start : begin - start + length]
         identifier = ids[32 * row : 32 * row + 32]
-        chunks = _verified(identifier, codec, piece, raw[row], length)
+        chunks = verified(identifier, codec, piece, raw[row], length)
         found.sound[row] = chunks is not None
         if chunks is not None and codec & RECIPE and not codec & places.PLACE:
             found.recipes.append((identifier, prefixes_of(chunks)))
 
 
-def _verified(identifier: bytes, codec: int, piece: memoryview, raw: int, length: int) -> list[bytes] | None:
+def verified(identifier: bytes, codec: int, piece: memoryview, raw: int, length: int) -> list[bytes] | None:
     """None: it is damaged. Else the chunks that it needs, none for a whole object."""
     if len(piece) != length:
         return None

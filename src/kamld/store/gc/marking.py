@@ -1,85 +1,197 @@
-"""What roots need, as one bit for each row of the index: some megabytes for ten million objects."""
+"""What roots need, as some bits for each row of the index: ten million objects are ten megabytes.
 
-from collections.abc import Iterable, Sequence
+Rows are those of the segments at the moment when a `Marking` is made, and of them only those in packs
+that are there. Everything is read in batches, and nothing but the rows is kept of what was seen. What
+came since, or was moved, is in none of them: it is followed all the same, and there is nothing to mark.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kamld.blobs import Missing
+from kamld.errors import SystemFault
+from kamld.store import packs
 from kamld.store.commits import read_commit
+from kamld.store.gc.history import History
 from kamld.store.gc.roots import Root
+from kamld.store.gc.unlisted import Found
 from kamld.store.index import Segment, as_ids, split_ids
+from kamld.store.objects import places, recipes
+from kamld.store.objects.holes import Holes
 from kamld.store.repository import Repository
-from kamld.store.trees import decode_page, decode_tree
+from kamld.store.trees import EMPTY_ID, decode_tree, page_ids
 
-_AT_ONCE = 100_000  # files that are looked up together
+LIVE, COMMIT, TREE, PAGE, FILE, COPIED = 1, 2, 4, 8, 16, 32  # a file may be equal to a page
+_TREES_AT_ONCE, _PAGES_AT_ONCE, _IDS_AT_ONCE = 64, 64, 50_000
+Ids = NDArray[np.void]
+Progress = Callable[[int, int], None]  # objects that were reached, bytes they have, since the last call
+
+
+def unheard(_objects: int, _bytes: int) -> None:
+    pass
 
 
 class Marking:
-    """Of the segments that the index has when this is made; what is added later is not its business."""
-
-    def __init__(self, repository: Repository) -> None:
-        self._objects = repository.objects
-        repository.index.refresh()
-        self.segments = repository.index.segments()
-        self.live = [np.zeros(segment.count, np.bool_) for segment in self.segments]
-        self._commits: set[bytes] = set()
-        self._trees: set[bytes] = set()
+    def __init__(self, repository: Repository, found: Found, progress: Progress = unheard) -> None:
+        self._progress = progress
+        self._objects, self._index, self._blobs = repository.objects, repository.index, repository.blobs
+        self.segments, self.there = found.segments, found.there
+        self.marks = [np.zeros(segment.count, np.uint8) for segment in self.segments]
+        self._sound = [np.array([name in found.there for name in s.packs], np.bool_) for s in self.segments]
+        self._elsewhere: set[tuple[int, bytes]] = set()  # marks of what is in no row
+        self._begun = False
+        self._purged = Holes(repository.blobs).listed()
+        self.missing = 0  # files, or parts of files, that the hub does not have
 
     def mark(self, roots: Iterable[Root]) -> None:
         """Raises SystemFault (missing_object) where what must be there is not: then nothing may be
         deleted, for nobody knows what it needs."""
-        for root in sorted(roots, key=lambda root: root.id):
-            if root.kind == "commit":
-                if root.sure or self._objects.has(root.id):
-                    self._commit(root.id)
-            elif root.kind == "tree":
-                self._tree(root.id)
-            else:
-                self._keep([root.id])
+        ordered = sorted(roots, key=lambda root: root.id)
+        commits = [root for root in ordered if root.kind == "commit"]
+        named = {root.id.hex() for root in commits if root.lives}
+        history = self._read_commits((root.id for root in commits if root.sure), sure=True)
+        certain = len(history)
+        self._read_commits((root.id for root in commits if not root.sure), history, sure=False)
+        self._trees(history.trees(0, certain), sure=True)
+        self._trees(history.trees(certain, len(history)), sure=False)
+        first, self._begun = not self._begun, True
+        if first:
+            for at, tree, may_be_gone in history.checkpoints(named):
+                self._trees([tree], sure=at < certain and not may_be_gone)
+        else:  # what somebody named since, who looked whether it is whole
+            self._trees((tree for _, tree, _ in history.checkpoints(set())), sure=False)
+            self._trees(self._trees_of(named), sure=False)
+        self._trees((root.id for root in ordered if root.kind == "tree"), sure=False)
+        self.keep([root.id for root in ordered if root.kind == "object"], FILE)
 
-    def _commit(self, identifier: bytes) -> None:
-        waiting = [identifier]
-        while waiting:
-            identifier = waiting.pop()
-            if identifier in self._commits:
-                continue
-            self._commits.add(identifier)
-            self._keep([identifier])
-            commit = read_commit(self._objects, identifier.hex())
-            self._tree(bytes.fromhex(commit.tree))
-            waiting += [bytes.fromhex(parent) for parent in commit.parents]
-
-    def _tree(self, identifier: bytes) -> None:
-        if identifier in self._trees:
-            return
-        self._trees.add(identifier)
-        self._keep([identifier])
-        pages = [page.id for page in decode_tree(self._objects.read(identifier))]
-        for page in self._keep(pages):
-            ids = np.unique(decode_page(self._objects.read(page)).ids.reshape(-1, 32), axis=0)
-            for start in range(0, len(ids), _AT_ONCE):
-                some = ids[start : start + _AT_ONCE]
-                self._keep([row.tobytes() for row in some])
-
-    def _keep(self, identifiers: Sequence[bytes]) -> list[bytes]:
-        """Mark objects and what they are made of; those that were not marked before."""
-        new = self._mark(identifiers)
-        self._mark(self._objects.parts(new))
+    def keep(self, identifiers: Sequence[bytes], role: int) -> NDArray[np.bool_]:
+        """Mark objects, and what files are made of; which were not marked so before."""
+        new = np.zeros(len(identifiers), np.bool_)
+        for start in range(0, len(identifiers), _IDS_AT_ONCE):
+            some = identifiers[start : start + _IDS_AT_ONCE]
+            new[start : start + len(some)] = self._keep(as_ids(some), role)
         return new
 
-    def _mark(self, identifiers: Sequence[bytes]) -> list[bytes]:
-        if not identifiers:
-            return []
-        ids = as_ids(identifiers)
-        new = np.ones(len(ids), np.bool_)
-        for segment, live in zip(self.segments, self.live, strict=True):
+    def _read_commits(
+        self, starts: Iterable[bytes], history: History | None = None, *, sure: bool
+    ) -> History:  # fmt: skip
+        """Those that were not read before, and all that came before them. Where they are not `sure`, what
+        is gone is passed over: it was collected before somebody's old move could say that it was needed."""
+        history = History() if history is None else history
+        for start in starts:
+            waiting = [start]
+            while waiting:
+                identifier = waiting.pop()
+                if (sure or self._has(identifier)) and self.keep([identifier], COMMIT)[0]:
+                    commit = read_commit(self._objects, identifier.hex())
+                    history.add(identifier, commit)
+                    waiting += [bytes.fromhex(parent) for parent in commit.parents]
+        return history
+
+    def _trees_of(self, commits: Iterable[str]) -> Iterator[bytes]:
+        for commit in commits:
+            if self._has(bytes.fromhex(commit)):
+                yield bytes.fromhex(read_commit(self._objects, commit).tree)
+
+    def _trees(self, trees: Iterable[bytes], *, sure: bool) -> None:
+        """Follow them; where they are not `sure`, what is gone of them is passed over."""
+        waiting: list[bytes] = []
+        for tree in trees:
+            if (sure or self._has(tree)) and self.keep([tree], TREE)[0]:
+                waiting += [page.id for page in decode_tree(self._objects.read(tree))]
+            if len(waiting) >= _PAGES_AT_ONCE:
+                self._pages(waiting, sure=sure)
+                waiting = []
+        self._pages(waiting, sure=sure)
+
+    def _pages(self, pages: Sequence[bytes], *, sure: bool) -> None:
+        pages = list(dict.fromkeys(pages))
+        if not sure:
+            pages = [page for page in pages if self._has(page)]
+        new = self.keep(pages, PAGE)
+        for start in range(0, len(pages), _PAGES_AT_ONCE):
+            some = [pages[start + at] for at in np.flatnonzero(new[start : start + _PAGES_AT_ONCE]).tolist()]
+            parts = [page_ids(b"".join(pieces)).reshape(-1) for _, pieces in self._objects.read_many(some)]
+            if parts:
+                self._keep(np.concatenate(parts).view("V32"), FILE)
+
+    def _keep(self, ids: Ids, role: int) -> NDArray[np.bool_]:
+        found, new = self._set(ids, role)
+        self._progress(int(new.sum()), 0)
+        for at in np.flatnonzero(~found).tolist():
+            identifier = ids[at].tobytes()
+            if role == FILE:
+                self._file_elsewhere(identifier)
+            elif (role, identifier) not in self._elsewhere:
+                self._elsewhere.add((role, identifier))
+                new[at] = True  # who follows it finds it, or that it is lost
+        return new
+
+    def _file_elsewhere(self, identifier: bytes) -> None:
+        """A file whose content is in no row: the places where it was left are kept instead."""
+        keys = places.left(self._index, [identifier])[0]
+        there = bool(keys) and bool(self._set(as_ids(keys), LIVE)[0].all())
+        purged = identifier in self._purged  # and whoever lists it knows
+        if not there and identifier != EMPTY_ID and not purged and not self._has(identifier):
+            self.missing += 1
+
+    def _has(self, identifier: bytes) -> bool:
+        """Whether an object is to be had: in one of the rows, or in the hub as it is now."""
+        ids = as_ids([identifier])
+        for segment, sound in zip(self.segments, self._sound, strict=True):
+            if sound[segment.columns["pack"][all_rows(segment, ids)[1]]].any():
+                return True
+        try:
+            self._objects.stored(identifier)
+        except SystemFault as fault:
+            if fault.code not in ("missing_object", "missing_pack", "damaged_index"):
+                raise
+            return False
+        return True
+
+    def _set(self, ids: Ids, role: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Mark every row of each id, and what rows that are recipes list; (which ids have a row, which
+        had not this mark)."""
+        order = np.argsort(split_ids(ids)[0], kind="stable")  # so that neighbours are looked up together
+        found, seen = np.zeros(len(ids), np.bool_), np.zeros(len(ids), np.bool_)
+        ids = ids[order]
+        for segment, marks, sound in zip(self.segments, self.marks, self._sound, strict=True):
             at, rows = all_rows(segment, ids)
-            new[at[live[rows]]] = False
-            live[rows] = True
-        return [identifier for identifier, is_new in zip(identifiers, new.tolist(), strict=True) if is_new]
+            usable = sound[segment.columns["pack"][rows]]
+            at, rows = order[at[usable]], rows[usable]
+            found[at] = True
+            seen[at[marks[rows] & role != 0]] = True
+            lists = rows[(segment.columns["codec"][rows] & packs.RECIPE != 0) & (marks[rows] & LIVE == 0)]
+            marks[rows] |= role | LIVE
+            for row in np.unique(lists).tolist():
+                self._chunks(segment, row)
+        return found, found & ~seen
+
+    def _chunks(self, segment: Segment, row: int) -> None:
+        """Of this very list: another of the same file, in another pack, may have been cut otherwise."""
+        columns = segment.columns
+        name, start = segment.packs[int(columns["pack"][row])], int(columns["offset"][row])
+        identifier = id_at(columns, row)
+        try:
+            stored = self._blobs.view(packs.key(name))[start : start + int(columns["stored"][row])]
+        except Missing:  # joined with others since
+            stored = memoryview(self._objects.stored(identifier)[1])
+        chunks = recipes.chunk_ids(stored, int(columns["raw"][row]), identifier)
+        for at in range(0, len(chunks), _IDS_AT_ONCE):
+            some = chunks[at : at + _IDS_AT_ONCE]
+            found, _ = self._set(some, LIVE)
+            self.missing += sum(not self._has(chunk.tobytes()) for chunk in some[~found])
 
 
-def all_rows(segment: Segment, ids: NDArray[np.void]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def id_at(columns: dict[str, Any], row: int) -> bytes:
+    rest: bytes = columns["rest"][row].tobytes()
+    return int(columns["prefix"][row]).to_bytes(8, "big") + rest
+
+
+def all_rows(segment: Segment, ids: Ids) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(position in `ids`, row) of every row that has one of the ids; several where several packs do."""
     prefixes, rests = split_ids(ids)
     rows = segment.find(ids)

@@ -1,31 +1,34 @@
 """What a collection starts from: all that somebody can still name, or have back.
 
 When in doubt it is a root. Refs are found by what is kept, not by what has a name, so that a name that
-is being changed at this moment, or is damaged, costs nothing.
+is being changed at this moment, or is damaged, costs nothing. What is handed on (a commit from a lease
+to a run's record, from there to a ref) is looked for in that order, lest it be missed on its way.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 
 from kamld import clock
 from kamld.records.history import Dataset, Move, Removed
-from kamld.store.commits import ancestry
 from kamld.store.repository import Repository
 
 _REF = re.compile(r"refs/([0-9a-f]{32})/.+")
+_SKEW = timedelta(minutes=5)  # by which the clocks of two machines may differ
 
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """`about` says in words what leads to it. `sure`: it must be there; else it may be gone already."""
+    """`about` says in words what leads to it. `sure`: it must be there; else it may be gone already.
+    `lives`: more than an old move of a ref names it, so that a checkpoint does not expire."""
 
     kind: str  # commit, tree, object
     id: bytes
     about: str
     sure: bool = True
+    lives: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,46 +39,43 @@ class Since:
     amended: str
 
 
-def since(keep_days: int, age: timedelta) -> Since:
+def since(keep_days: int, age: timedelta, *, deleting: bool = False) -> Since:
+    """`deleting`: what is moved away from now on counts in any case, for it may be handed on from one ref
+    to another while we look at both."""
     now = clock.moment(clock.now())
-    return Since(clock.text(now - timedelta(days=keep_days)), clock.text(now - age))
+    begun = now - min(age, _SKEW) if deleting else now
+    return Since(clock.text(min(now - timedelta(days=keep_days), begun)), clock.text(min(now - age, begun)))
 
 
-def find_roots(repository: Repository, after: Since) -> set[Root]:
+def find_roots(repository: Repository, after: Since, drafts: Iterable[Root] = ()) -> set[Root]:
+    """`drafts`: what is kept for unfinished work of this machine, of which the hub does not know."""
+    found = {*drafts, *_of_leases(repository), *_of_merges(repository)}
+    found.update(_of_runs(repository))
+    found.update(_of_deployments(repository))
     forgotten = {one.dataset.id for one in forgotten_datasets(repository, after)}
-    return {
-        *_of_refs(repository, forgotten, after), *_of_runs(repository), *_of_deployments(repository),
-        *_of_merges(repository), *_of_leases(repository),
-    }  # fmt: skip
+    found.update(_of_refs(repository, forgotten, after))
+    return found
 
 
 def forgotten_datasets(repository: Repository, after: Since) -> list[Removed]:
     """Those that were removed so long ago that they cannot be had back."""
-    return [one for one in repository.names.removed() if one.time < after.moved]
-
-
-def kept_by(repository: Repository, commit_id: str, roots: set[Root]) -> list[Root]:
-    """The roots that keep a commit, sorted by what they are; none: it is garbage."""
-    objects = repository.objects
-    starts = [root for root in roots if root.kind == "commit" and objects.has(root.id)]
-    found = [r for r in starts if any(i == commit_id for i, _ in ancestry(objects, r.id.hex()))]
-    return sorted(found, key=lambda root: root.about)
+    return [one for one in repository.names.removed() if one.forgotten or one.time < after.moved]
 
 
 def _of_refs(repository: Repository, forgotten: set[str], after: Since) -> Iterator[Root]:
     names = {dataset.id: f"{dataset.project}/{dataset.name}" for dataset in repository.names.all()}
     matches = [_REF.fullmatch(listed.key) for listed in repository.blobs.list("refs/")]
-    for dataset_id in {match[1] for match in matches if match} - forgotten:
+    for dataset_id in sorted({match[1] for match in matches if match} - forgotten):
         dataset = Dataset(id=dataset_id, project="", name="", kind="dataset", created="")
         name = names.get(dataset_id, "a removed dataset")
         for ref in repository.refs.ever(dataset):
             if ref.commit:
-                yield _commit(ref.commit, f"{ref.kind} {name}@{ref.name}")
+                yield _commit(ref.commit, f"{ref.kind} {name}@{ref.name}", sure=dataset_id in names)
             moves = repository.refs.history(dataset, ref.name)
             for later, earlier in pairwise(moves):
                 if earlier.commit and _counts(later, ref.last, after):
                     about = f"{name}@{ref.name} named it until {later.time[:16]}Z"
-                    yield _commit(earlier.commit, about, sure=False)
+                    yield _commit(earlier.commit, about, lives=False)
 
 
 def _counts(later: Move, newest: Move, after: Since) -> bool:
@@ -90,7 +90,7 @@ def _of_runs(repository: Repository) -> Iterator[Root]:
         run = repository.sealed.run(run_id)
         about = f"run {run.project}/{run.number}"
         for commit in [one.commit for one in run.inputs] + [one.commit for one in run.outputs]:
-            yield _commit(commit, about, sure=False)
+            yield _commit(commit, about)
         if run.code:
             yield Root("tree", bytes.fromhex(run.code.tree), about)
         files = (run.code.git_diff if run.code else None, run.stdout, run.stderr, run.points)
@@ -101,21 +101,24 @@ def _of_deployments(repository: Repository) -> Iterator[Root]:
     for endpoint in repository.sealed.endpoints():
         for event in repository.sealed.history(endpoint):
             for version in event.versions:
-                yield _commit(version.commit, f"deployment {endpoint}", sure=False)
+                yield _commit(version.commit, f"deployment {endpoint}")
 
 
 def _of_merges(repository: Repository) -> Iterator[Root]:
     for merge in repository.merges.all():
         about = f"the merge of {merge.source} into {merge.branch} that waits"
-        yield from (_commit(commit, about, sure=False) for commit in (merge.ours, merge.theirs))
+        yield from (_commit(commit, about) for commit in (merge.ours, merge.theirs))
         files = (one.file for one in merge.resolutions if one.file)
         yield from (Root("object", bytes.fromhex(file), about) for file in files)
 
 
 def _of_leases(repository: Repository) -> Iterator[Root]:
     for lease in repository.leases.all().values():
-        yield from (_commit(commit, f"a {lease.what} at this moment", sure=False) for commit in lease.commits)
+        about = f"a {lease.what} at this moment"
+        yield from (_commit(commit, about) for commit in lease.commits)
+        for kind, pinned in (("tree", lease.trees), ("object", lease.objects)):
+            yield from (Root(kind, bytes.fromhex(one), about, sure=False) for one in pinned)
 
 
-def _commit(commit_id: str, about: str, *, sure: bool = True) -> Root:
-    return Root("commit", bytes.fromhex(commit_id), about, sure)
+def _commit(commit_id: str, about: str, *, sure: bool = False, lives: bool = True) -> Root:
+    return Root("commit", bytes.fromhex(commit_id), about, sure, lives)

@@ -21,7 +21,7 @@ from kamld.store.index import Index, Places, as_ids
 BLOCK = 1024 * 1024  # bytes that are hashed, read and checked together
 PLACE = 0x40  # beside the codec in a pack: the object is the record of a place
 _HEAD = struct.Struct("<32sI")  # hash of the key and all that follows; length of the record
-_PLACES_MAX = 16  # places of one file that are remembered
+PLACES_MAX = 16  # places of one file that are remembered
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -62,7 +62,7 @@ def left(index: Index, identifiers: Sequence[bytes]) -> list[list[bytes]]:
     """
     keys: list[list[bytes]] = [[] for _ in identifiers]
     waiting = list(range(len(identifiers)))
-    for number in range(_PLACES_MAX):
+    for number in range(PLACES_MAX):
         if not waiting:
             break
         asked = [key_of(identifiers[at], number) for at in waiting]
@@ -76,7 +76,7 @@ def left(index: Index, identifiers: Sequence[bytes]) -> list[list[bytes]]:
 def free_number(index: Index, identifier: bytes) -> int | None:
     """The number for one more place of this file; None where it has too many."""
     known = len(left(index, [identifier])[0])
-    return known if known < _PLACES_MAX else None
+    return known if known < PLACES_MAX else None
 
 
 def with_places(index: Index, identifiers: Sequence[bytes], found: Places) -> Places:

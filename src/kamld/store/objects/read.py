@@ -1,26 +1,31 @@
 """Reading objects. Every byte that leaves here was checked against the id it was asked for."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from threading import Lock
+from time import monotonic
 
 import numpy as np
 from blake3 import blake3
 
 from kamld.blobs import Blobs, Missing
 from kamld.blobs.foreign import Foreign
-from kamld.errors import KamldError, SystemFault
+from kamld.errors import KamldError, NotFound, SystemFault
+from kamld.records.holes import Hole
 from kamld.store import packs
 from kamld.store.codecs import decode
 from kamld.store.index import Index, Places, as_ids
 from kamld.store.objects import places as left_places
 from kamld.store.objects import recipes
+from kamld.store.objects.holes import Holes, purged
 from kamld.store.objects.seekable import ObjectFile
 
 _PACKS_OPEN = 64
-_TRIES = 5  # packs that may vanish, one after the other, below somebody who reads an object
+_TRIES = 20  # packs that may vanish, one after the other, below somebody who reads an object
+HEED_S = 5.0  # between two looks for what was purged since
 _LOOKED_UP = 256  # chunks of a large object around the one that is read
+_WINDOWS = 64  # of such chunks that stay known, for who reads here and there
 _ORDERED_AT_ONCE = 4096  # chunks of a large object that are looked up together
 
 
@@ -33,6 +38,8 @@ class Objects:
         self.foreign = Foreign({})  # reads files that were left where they are; a door gives a better one
         self._open: OrderedDict[bytes, memoryview] = OrderedDict()
         self._lock = Lock()
+        self._holes: frozenset[bytes] = frozenset()
+        self._look_at = monotonic() + HEED_S
 
     def read(self, identifier: bytes) -> bytes:
         """A whole object in memory. Raises SystemFault (missing_object, damaged_object)."""
@@ -46,13 +53,29 @@ class Objects:
     def read_many(self, identifiers: Sequence[bytes]) -> Iterator[tuple[int, Iterator[bytes | memoryview]]]:
         """(position in `identifiers`, the object's pieces), in the order in which they lie on disk.
 
-        Take an object's pieces before asking for the next one.
+        Take an object's pieces before asking for the next one. What was purged is left out.
         """
         if not identifiers:
             return
+        positions = list(range(len(identifiers)))
+        try:
+            places = self._find(identifiers)
+        except NotFound as error:
+            if error.code != "purged_file":
+                raise
+            gone = self.purged(identifiers)
+            positions = [at for at, identifier in enumerate(identifiers) if identifier not in gone]
+            identifiers = [identifiers[at] for at in positions]
+            if not identifiers:
+                return
+            places = self._find(identifiers)
+        for at in np.lexsort((places.offset, places.pack)).tolist():
+            yield positions[at], self._pieces(identifiers[at], places, at)
+
+    def together(self, identifiers: Sequence[bytes]) -> Callable[[int], bytes]:
+        """Whole objects by their positions; all are looked up now, at once. Raises like `read`."""
         places = self._find(identifiers)
-        for position in np.lexsort((places.offset, places.pack)).tolist():
-            yield position, self._pieces(identifiers[position], places, position)
+        return lambda position: b"".join(self._pieces(identifiers[position], places, position))
 
     def open(self, identifier: bytes) -> ObjectFile:
         """An object as a file that can seek; only what is read of it is fetched. Raises like `read`."""
@@ -77,6 +100,14 @@ class Objects:
             return [(identifier, raw)]
         return recipes.decode(self._stored(identifier, places, 0), raw, identifier)
 
+    def stored(self, identifier: bytes) -> tuple[int, bytes, int]:
+        """An object, or the record of a place, as its pack has it: (codec, stored bytes, length). Nothing
+        is checked. Raises SystemFault (missing_object, missing_pack)."""
+        places = self._index.find(as_ids([identifier]))
+        if not places.found[0]:
+            raise self._missing(identifier)
+        return int(places.codec[0]), bytes(self._stored(identifier, places, 0)), int(places.raw[0])
+
     def lengths(self, identifiers: Sequence[bytes]) -> list[int]:
         return [int(length) for length in self._find(identifiers).raw] if identifiers else []
 
@@ -88,6 +119,15 @@ class Objects:
         """Which objects the hub has the content of; others it may only know the place of."""
         found: list[bool] = self._index.find(as_ids(identifiers)).found.tolist() if identifiers else []
         return found
+
+    def purged(self, identifiers: Iterable[bytes]) -> frozenset[bytes]:
+        """Which of these were purged: whoever reads many leaves them out, and says so."""
+        holes = Holes(self._blobs).listed()
+        return holes.intersection(identifiers) if holes else holes
+
+    def hole(self, identifier: bytes) -> Hole | None:
+        """Who purged it, when and why."""
+        return Holes(self._blobs).find(identifier)
 
     def parts(self, identifiers: Sequence[bytes]) -> list[bytes]:
         """What is kept for these objects beside themselves: the chunks of large ones, the records of the
@@ -119,7 +159,9 @@ class Objects:
         return places
 
     def _missing(self, identifier: bytes) -> KamldError:
-        """Why an object is not to be had: the index is not whole, or it is lost."""
+        """Why an object is not to be had: it was purged, the index is not whole, or it is lost."""
+        if hole := self.hole(identifier):
+            return purged(hole)
         unknown = self._index.lacking()
         if unknown:
             return SystemFault(
@@ -130,7 +172,7 @@ class Objects:
         return SystemFault(
             "missing_object",
             f"The hub has lost the object {identifier.hex()[:12]}.",
-            "Restore its pack from a copy of the hub, then: kamld rebuild",
+            "kamld fsck tells what is affected; kamld fsck --repair --from PLACE brings it back.",
         )
 
     def _pieces(self, identifier: bytes, places: Places, at: int) -> Iterator[bytes | memoryview]:
@@ -140,7 +182,13 @@ class Objects:
             yield from self._left(identifier)
             return
         if not codec & packs.RECIPE:
-            yield self._checked(identifier, decode(codec, stored, raw))
+            try:
+                data = self._checked(identifier, decode(codec, stored, raw))
+            except SystemFault:
+                if not self._index.refresh():
+                    raise
+                data = self._repaired(identifier)  # by somebody else, perhaps, since we looked
+            yield data
             return
         chunks = recipes.decode(stored, raw, identifier)
         for start in range(0, len(chunks), _ORDERED_AT_ONCE):
@@ -148,6 +196,11 @@ class Objects:
             found = self._find(some)
             for position, chunk in enumerate(some):
                 yield from self._pieces(chunk, found, position)
+
+    def _repaired(self, identifier: bytes) -> bytes | memoryview:
+        places = self._find([identifier])
+        codec, raw = int(places.codec[0]), int(places.raw[0])
+        return self._checked(identifier, decode(codec, self._stored(identifier, places, 0), raw))
 
     def _left(self, identifier: bytes, first: int = 0) -> Iterator[bytes]:
         """The blocks of a file that was left where it is, from number `first` on."""
@@ -167,6 +220,8 @@ class Objects:
 
     def _stored(self, identifier: bytes, places: Places, at: int) -> memoryview:
         """The bytes in the pack; where that pack is gone, for others took its place, those of another."""
+        if monotonic() > self._look_at:
+            self._heed_purges()
         name = b""
         for _ in range(_TRIES):
             number, offset = int(places.pack[at]), int(places.offset[at])
@@ -184,8 +239,19 @@ class Objects:
                 there = self._index.find(as_ids([identifier]))
                 if there.found[0]:
                     places, at = there, 0
+        if hole := self.hole(identifier):
+            raise purged(hole)
         hint = "kamld fsck tells what is affected."
         raise SystemFault("missing_pack", f"The hub has lost {packs.key(name)}.", hint)
+
+    def _heed_purges(self) -> None:
+        """Whoever lives long lets go of packs that a purge has deleted, and so of what was purged."""
+        self._look_at = monotonic() + HEED_S
+        known, self._holes = self._holes, Holes(self._blobs).listed()
+        if known != self._holes:
+            with self._lock:
+                self._open.clear()
+            self._index.refresh()
 
     def _pack(self, name: bytes) -> memoryview:
         """Raises Missing."""
@@ -203,7 +269,7 @@ class Objects:
             raise SystemFault(
                 "damaged_object",
                 f"The object {identifier.hex()[:12]} is damaged in the hub: its content has another hash.",
-                "Restore that pack from a copy of the hub.",
+                "kamld fsck tells what is affected; kamld fsck --repair --from PLACE brings it back.",
             )
         return data
 
@@ -216,12 +282,14 @@ class _ByWindow:
         pieces: Callable[[bytes, Places, int], Iterator[bytes | memoryview]],
     ) -> None:  # fmt: skip
         self._chunks, self._find, self._pieces = chunks, find, pieces
-        self._window: tuple[int, Places] | None = None
+        self._windows: dict[int, Places] = {}
 
     def __call__(self, number: int) -> bytes | memoryview:
         at, within = divmod(number, _LOOKED_UP)
-        window = self._window
-        if window is None or window[0] != at:
-            window = at, self._find(self._chunks[at * _LOOKED_UP : (at + 1) * _LOOKED_UP])
-            self._window = window
-        return next(self._pieces(self._chunks[number], window[1], within))
+        places = self._windows.get(at)
+        if places is None:
+            if len(self._windows) >= _WINDOWS:
+                self._windows = {}
+            places = self._find(self._chunks[at * _LOOKED_UP : (at + 1) * _LOOKED_UP])
+            self._windows[at] = places
+        return next(self._pieces(self._chunks[number], places, within))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from blake3 import blake3
+from numpy.typing import NDArray
 
 from kamld.errors import SystemFault
 
@@ -29,11 +30,21 @@ def encode(of: bytes, chunks: Sequence[tuple[bytes, int]]) -> bytes:
 
 def decode(recipe: bytes | memoryview, total: int, identifier: bytes) -> list[tuple[bytes, int]]:
     """(chunk id, length) in order. Raises SystemFault (damaged_object)."""
+    table = _table(recipe, total, identifier)
+    ids = table["id"].tobytes()
+    each = (ids[at : at + 32] for at in range(0, len(ids), 32))
+    return list(zip(each, table["length"].tolist(), strict=True))
+
+
+def chunk_ids(recipe: bytes | memoryview, total: int, identifier: bytes) -> NDArray[np.void]:
+    """The chunks' ids alone, where they are: however many there are, nothing is copied."""
+    return _table(recipe, total, identifier)["id"]
+
+
+def _table(recipe: bytes | memoryview, total: int, identifier: bytes) -> NDArray[np.void]:
     body = memoryview(recipe)[32:]
     if len(body) % _ROW.itemsize == 0 and blake3(identifier).update(body).digest() == recipe[:32]:
         table = np.frombuffer(body, _ROW)
-        lengths = table["length"].tolist()
-        if sum(lengths) == total:
-            ids = [body[at : at + 32].tobytes() for at in range(0, len(body), _ROW.itemsize)]
-            return list(zip(ids, lengths, strict=True))
+        if int(table["length"].sum(dtype=np.uint64)) == total:
+            return table
     raise SystemFault("damaged_object", f"The list of chunks of {identifier.hex()[:12]} is damaged.")

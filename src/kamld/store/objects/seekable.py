@@ -8,7 +8,7 @@ import io
 import os
 from collections import OrderedDict
 from collections.abc import Callable
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ CACHE = 8 * 1024 * 1024
 
 
 class ObjectFile(io.RawIOBase):
-    """Read-only. `read_at` may be called from several threads; position and `read` belong to one."""
+    """Read-only. `read_at` and `read_into` may be called from several threads; a position belongs to one."""
 
     def __init__(self, ends: NDArray[np.int64], load: Callable[[int], bytes | memoryview]) -> None:
         """`ends`: where each piece ends in the object; `load` gives one by its number."""
@@ -28,6 +28,7 @@ class ObjectFile(io.RawIOBase):
         self._at = 0
         self._held: OrderedDict[int, bytes | memoryview] = OrderedDict()
         self._bytes = 0
+        self._loading: dict[int, Event] = {}  # pieces that a thread is at, for the others to wait
         self._lock = Lock()
 
     @property
@@ -39,6 +40,12 @@ class ObjectFile(io.RawIOBase):
         target = bytearray(max(0, min(length, self.size - offset)))
         self._fill(offset, memoryview(target))
         return bytes(target)
+
+    def read_into(self, offset: int, target: memoryview) -> int:
+        """Fill `target` from this offset on; how many bytes there were. Raises as `read_at`."""
+        length = max(0, min(len(target), self.size - offset))
+        self._fill(offset, target[:length])
+        return length
 
     def readable(self) -> bool:
         return True
@@ -85,16 +92,26 @@ class ObjectFile(io.RawIOBase):
             target, offset, number = target[len(piece) :], offset + len(piece), number + 1
 
     def _piece(self, number: int) -> bytes | memoryview:
-        with self._lock:
-            held = self._held.get(number)
-            if held is not None:
-                self._held.move_to_end(number)
-                return held
-        piece = self._load(number)
-        with self._lock:
-            if number not in self._held:
+        done = Event()
+        while True:
+            with self._lock:
+                held = self._held.get(number)
+                if held is not None:
+                    self._held.move_to_end(number)
+                    return held
+                busy = self._loading.setdefault(number, done)
+            if busy is done:
+                break
+            busy.wait()
+        try:
+            piece = self._load(number)
+            with self._lock:
                 self._held[number] = piece
                 self._bytes += len(piece)
-            while self._bytes > CACHE and len(self._held) > 1:
-                self._bytes -= len(self._held.popitem(last=False)[1])
-        return piece
+                while self._bytes > CACHE and len(self._held) > 1:
+                    self._bytes -= len(self._held.popitem(last=False)[1])
+            return piece
+        finally:
+            with self._lock:
+                del self._loading[number]
+            done.set()

@@ -4,7 +4,7 @@ Each pack below `SMALL` that only those segments name goes into a new one with i
 in a pack of that size or more is not copied again, so a commit copies some megabytes at most.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 
 import numpy as np
@@ -18,11 +18,13 @@ SMALL = 4 * 1024 * 1024  # bytes of a pack's objects
 
 
 class Joiner:
-    """A writer's `repack` for the index. `avoid`: packs that are about to be deleted, or were."""
+    """A writer's `repack` for the index. `avoid`: packs that are about to be deleted, or were. `late`:
+    whether the writer's lease was lost, as when its machine slept."""
 
-    def __init__(self, blobs: Blobs, avoid: AbstractSet[bytes]) -> None:
+    def __init__(self, blobs: Blobs, avoid: AbstractSet[bytes], late: Callable[[], bool]) -> None:
         self._blobs = blobs
         self._avoid = avoid
+        self._late = late
 
     def __call__(self, group: Sequence[Segment], others: AbstractSet[bytes]) -> Repacked:
         footers = self._small(group, others | self._avoid)
@@ -47,7 +49,7 @@ class Joiner:
         if builder.ids:
             made.append(self._put(builder))
         self._blobs.flush()
-        return Repacked(made, frozenset(retired) - {name for name, _ in made})
+        return Repacked(made, frozenset(retired) - {name for name, _ in made}, self._late)
 
     def _put(self, builder: PackBuilder) -> tuple[bytes, Footer]:
         name, parts, footer = packs.sealed(builder, self._avoid)

@@ -1,16 +1,14 @@
-"""Writing objects: read, cut, hash, compress on threads; keep what the hub does not have in packs.
-
-Nothing is visible to anyone until `flush`: packs first, then the index, each durable before the
-next. What a crash leaves behind is garbage that names nothing.
-"""
+"""Writing objects: read, cut and hash on threads; see `packing` for what becomes of them."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
-from threading import Lock
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -18,25 +16,30 @@ import msgspec
 from blake3 import blake3
 
 from kamld.blobs import Blobs
+from kamld.errors import SystemFault
 from kamld.store import packs
 from kamld.store.chunking import WHOLE_MAX, Chunking, cut
-from kamld.store.codecs import encode
-from kamld.store.index import Index, as_ids
+from kamld.store.index import Index
 from kamld.store.objects import files, places, recipes
-from kamld.store.objects.small import Joiner
-from kamld.store.packs import Footer, PackBuilder
+from kamld.store.objects.guess import Guess
+from kamld.store.objects.holes import Guard
+from kamld.store.objects.packing import Packing
 
 _BATCH_FILES = 256
+_NO_HOLES = Guard()
 _BATCH_BYTES = 4 * 1024 * 1024
-_PACKS_PER_SEGMENT = 32
+_WAITED = 4  # times the work: more is the disk's doing, not that of others who are at work
+_BATCHES_READ_AT_ONCE = 16  # before it is tried again whether one thread does as well
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to keep. `size` is a guess that decides only how it is scheduled."""
+    """A file to keep. `size` is a guess that decides only how it is scheduled; `before`, the id of what
+    the file was, saves time where it is large."""
 
     path: str
     size: int
+    before: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ class Written:
 
 Key = TypeVar("Key")
 Progress = Callable[[int, int], None]  # files done, bytes done, since the last call
+Chunks = Sequence[tuple[bytes, int]]  # (id, length) of each, in order
+Read = tuple[Source, bytes, bytes, os.stat_result]  # source, id, content, state
 
 
 class Writer:
@@ -56,21 +61,23 @@ class Writer:
     def __init__(
         self, blobs: Blobs, index: Index, chunking: Chunking, threads: int, *,
         avoid: AbstractSet[bytes] = frozenset(), closed: Callable[[], None] = lambda: None,
+        chunks: Callable[[bytes], Chunks] = lambda _: (), guard: Guard = _NO_HOLES,
+        late: Callable[[], bool] = lambda: False,
     ) -> None:  # fmt: skip
-        """`avoid`: packs that are about to be deleted, or were. `closed` is called when all is done."""
-        self._avoid = avoid
+        """`avoid`: packs that are about to be deleted, or were. `closed` is called when all is done.
+        `chunks`: those that the hub keeps an object as; none where it does not have it.
+        `guard`: refuses what was purged, by raising Conflict (purged_content). `late`: whether the lease
+        was lost under which all this is done."""
+        self.guard = guard
+        self._packing = Packing(blobs, index, avoid, guard, late)
         self._closed = closed
-        self._blobs = blobs.batch()
+        self._late = late
+        self._chunks = chunks
         self._index = index
         self._chunking = chunking
         self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
-        self._lock = Lock()
-        self._builder = PackBuilder()
-        self._sealed: list[tuple[bytes, Footer]] = []
-        self._new: set[bytes] = set()
-        self.bytes_added = 0  # stored bytes of new objects
-        self.objects_added = 0
+        self._read_at_once = 0  # batches that are still to be read by several threads
 
     def __enter__(self) -> Self:
         return self
@@ -87,8 +94,9 @@ class Writer:
     def put(self, data: bytes) -> bytes:
         """Keep an object given whole; its id."""
         identifier = recipes.object_id(data)
+        self.guard.check(identifier)
         if len(data) <= WHOLE_MAX:
-            self._keep([(identifier, data)])
+            self._packing.keep([(identifier, data)])
         else:
             self._keep_large(identifier, iter([data]))
         return identifier
@@ -98,14 +106,14 @@ class Writer:
 
         Raises SystemFault (unreadable_file, changing_file).
         """
-        waiting: list[Future[list[Written]]] = []
+        waiting: deque[Future[list[Written]]] = deque()
         for batch in _batches(sources):
-            if len(waiting) > self._threads:
-                yield from _told(waiting.pop(0).result(), progress)
             if len(batch) == 1 and batch[0].size > _BATCH_BYTES:
                 yield from _told([self._put_large(batch[0])], progress)
             else:
-                waiting.append(self._workers.submit(self._put_batch, batch))
+                waiting.append(self._put_batch(batch))
+            while len(waiting) > self._threads:
+                yield from _told(waiting.popleft().result(), progress)
         for done in waiting:
             yield from _told(done.result(), progress)
 
@@ -146,45 +154,80 @@ class Writer:
         if rest:
             blocks.append(recipes.object_id(rest))
         identifier, place = digest.digest(), msgspec.structs.replace(place, size=length)
-        number = 0 if self._has([identifier])[0] else places.free_number(self._index, identifier)
+        self.guard.check(identifier, place.address)
+        number = 0 if self.has([identifier])[0] else places.free_number(self._index, identifier)
         if not length:
-            self._keep([(identifier, b"")])
-        elif not self._has([identifier])[0] and number is not None:
+            self._packing.keep([(identifier, b"")])
+        elif not self.has([identifier])[0] and number is not None:
             key = places.key_of(identifier, number)
-            self._add([(key, places.PLACE, places.encode(key, place, blocks), length)])
+            self._packing.add([(key, places.PLACE, places.encode(key, place, blocks), length)])
         return identifier, length
 
     def has(self, identifiers: list[bytes]) -> list[bool]:
         """Which objects need not be put again: the hub has their content, and this writer may rely on it."""
-        return self._has(identifiers)
+        return self._packing.whole(identifiers)
+
+    def adopt(self, identifier: bytes, codec: int, stored: bytes, raw_length: int) -> None:
+        """Keep an object, or the record of a place, as it is stored in a pack that this writer does not
+        rely on."""
+        if not self._packing.has([identifier])[0]:
+            self._packing.add([(identifier, codec, stored, raw_length)])
+
+    def check_awake(self) -> None:
+        """Ask before you name what was written otherwise than by a version. Raises SystemFault (slept)
+        where it may have been collected meanwhile."""
+        if self._late():
+            raise SystemFault(
+                "slept",
+                "This machine slept for so long that what was being written may have been collected.",
+                "Do it again.",
+            )
 
     def flush(self) -> None:
         """Make all that was put durable and findable."""
-        self._seal()
-        self._publish()
+        self._packing.flush()
+
+    @property
+    def bytes_added(self) -> int:
+        """Stored bytes of new objects."""
+        return self._packing.bytes_added
+
+    @property
+    def objects_added(self) -> int:
+        return self._packing.objects_added
 
     @property
     def _workers(self) -> ThreadPoolExecutor:
         self._pool = self._pool or ThreadPoolExecutor(self._threads, "hub-ingest")
         return self._pool
 
-    def _put_batch(self, batch: list[Source]) -> list[Written]:
-        done, small = [], []
-        for source in batch:
-            data, state = files.read_settled(source.path)
-            identifier = recipes.object_id(data)
-            if len(data) <= WHOLE_MAX:
-                small.append((identifier, data))
-            else:
+    def _put_batch(self, batch: list[Source]) -> Future[list[Written]]:
+        """Read here what comes from memory: threads that all call the system for each of many small
+        files hinder each other more than they help. What has to be waited for, several read at once."""
+        if self._read_at_once:
+            self._read_at_once -= 1
+            return self._workers.submit(lambda: self._keep_read(_read(batch)))
+        began, busy = time.perf_counter(), time.thread_time()
+        read = _read(batch)
+        if time.perf_counter() - began > _WAITED * (time.thread_time() - busy):
+            self._read_at_once = _BATCHES_READ_AT_ONCE
+        return self._workers.submit(self._keep_read, read)
+
+    def _keep_read(self, read: list[Read]) -> list[Written]:
+        for source, identifier, _, _ in read:
+            self.guard.check(identifier, source.path)
+        self._packing.keep([(identifier, data) for _, identifier, data, _ in read if len(data) <= WHOLE_MAX])
+        for _, identifier, data, _ in read:
+            if len(data) > WHOLE_MAX:
                 self._keep_large(identifier, iter([data]))
-            done.append(Written(source, identifier, state))
-        self._keep(small)
-        return done
+        return [Written(source, identifier, state) for source, identifier, _, state in read]
 
     def _put_datas(self, batch: list[tuple[Key, bytes]]) -> list[tuple[Key, bytes, int]]:
         ids = [recipes.object_id(data) for _, data in batch]
         pairs = list(zip(ids, (data for _, data in batch), strict=True))
-        self._keep([pair for pair in pairs if len(pair[1]) <= WHOLE_MAX])
+        for (key, _), identifier in zip(batch, ids, strict=True):
+            self.guard.check(identifier, key if isinstance(key, str | bytes) else "")
+        self._packing.keep([pair for pair in pairs if len(pair[1]) <= WHOLE_MAX])
         for identifier, data in pairs:
             if len(data) > WHOLE_MAX:
                 self._keep_large(identifier, iter([data]))
@@ -198,98 +241,97 @@ class Writer:
     def _put_large(self, source: Source) -> Written:
         for _ in range(files.TRIES):
             with files.opened(source.path) as (file, before):
+                if self.guard.may_be(before.st_size):  # before any part of it is kept
+                    self.guard.check(files.hashed(file, before.st_size), source.path)
                 digest = blake3(max_threads=self._threads)
-                chunks = self._cut_and_keep(files.windows(file, before.st_size, digest))
+                with closing(self._ahead(files.windows(file, before.st_size, digest))) as windows:
+                    chunks = self._cut_and_keep(windows, self._guess(source.before))
                 after = os.fstat(file)
             if files.same(before, after):
+                self.guard.check(digest.digest(), source.path)
                 return Written(source, self._keep_recipe(digest.digest(), chunks), after)
         raise files.changing(source.path)
 
     def _keep_large(self, identifier: bytes, windows: Iterator[bytes]) -> None:
-        if not self._has([identifier])[0]:
+        if not self.has([identifier])[0]:  # not even its list of chunks would do alone
             self._keep_recipe(identifier, self._cut_and_keep(windows, parallel=False))
 
     def _keep_recipe(self, identifier: bytes, chunks: list[tuple[bytes, int]]) -> bytes:
+        self.guard.check(identifier)
         if not chunks:  # it became empty since it was scanned
-            self._keep([(identifier, b"")])
-        if len(chunks) > 1 and not self._has([identifier])[0]:
+            self._packing.keep([(identifier, b"")])
+        if len(chunks) > 1 and not self.has([identifier])[0]:
             recipe = recipes.encode(identifier, chunks)
-            self._add([(identifier, packs.RECIPE, recipe, sum(length for _, length in chunks))])
+            self._packing.add([(identifier, packs.RECIPE, recipe, sum(length for _, length in chunks))])
         return identifier
 
-    def _cut_and_keep(self, windows: Iterator[bytes], *, parallel: bool = True) -> list[tuple[bytes, int]]:
+    def _guess(self, before: bytes | None) -> Guess | None:
+        return Guess(self._chunks(before), self._chunking.largest) if before else None
+
+    def _ahead(self, windows: Iterator[bytes]) -> Generator[bytes]:
+        """The same windows, each read while the one before is worked on. Close it before the file."""
+        coming = self._workers.submit(next, windows, b"")
+        try:
+            while window := coming.result():
+                coming = self._workers.submit(next, windows, b"")
+                yield window
+        finally:
+            wait([coming])
+
+    def _cut_and_keep(
+        self, windows: Iterator[bytes], guess: Guess | None = None, *, parallel: bool = True
+    ) -> list[tuple[bytes, int]]:
         """Keep the chunks of a file given in windows; (id, length) of each in order."""
         chunks: list[tuple[bytes, int]] = []
-        waiting: list[Future[list[tuple[bytes, int]]]] = []
+        waiting: deque[Future[list[tuple[bytes, int]]]] = deque()  # empty while a guess holds
         rest = b""
         for window, last in _with_last(windows):
-            data = rest + window if rest else window
-            view, end = memoryview(data), 0
+            view, end = memoryview(rest + window if rest else window), 0
+            if guess and not guess.lost:
+                found = self._keep_guessed(view, guess)
+                end = sum(length for _, length in found)
+                chunks += found
             pieces = []
-            for offset, length in cut(view, self._chunking, last=last):
-                pieces.append(view[offset : offset + length])
-                end = offset + length
-            rest = data[end:]
+            if not guess or guess.lost or last:
+                left = view[end:]
+                pieces = [left[at : at + n] for at, n in cut(left, self._chunking, last=last)]
+                end += sum(map(len, pieces))
+            rest = bytes(view[end:])
             if not parallel:
                 chunks += self._keep_chunks(pieces)
                 continue
-            waiting.append(self._workers.submit(self._keep_chunks, pieces))
+            if pieces:
+                waiting.append(self._workers.submit(self._keep_chunks, pieces))
             if len(waiting) > self._threads:
-                chunks += waiting.pop(0).result()
-        for done in waiting:
-            chunks += done.result()
-        return chunks
+                chunks += waiting.popleft().result()
+                if guess and guess.resume(chunks[-1][0]):
+                    chunks += [chunk for done in waiting for chunk in done.result()]
+                    waiting.clear()
+                    guess.resume(chunks[-1][0])
+        return chunks + [chunk for done in waiting for chunk in done.result()]
+
+    def _keep_guessed(self, data: memoryview, guess: Guess) -> list[tuple[bytes, int]]:
+        """Keep what the front of `data` still has of the earlier version's chunks."""
+        pieces = guess.pieces(data)
+        half = len(pieces) // 2
+        others = self._workers.submit(lambda: [recipes.object_id(piece) for piece in pieces[half:]])
+        ids = [recipes.object_id(piece) for piece in pieces[:half]] + others.result()
+        found = list(zip(ids, pieces, strict=True))[: guess.agree(ids)]
+        self._packing.keep(found)  # the hub may have lost one since, or be about to
+        return [(identifier, len(piece)) for identifier, piece in found]
 
     def _keep_chunks(self, pieces: Sequence[memoryview]) -> list[tuple[bytes, int]]:
         ids = [recipes.object_id(piece) for piece in pieces]
-        self._keep(list(zip(ids, pieces, strict=True)))
+        self._packing.keep(list(zip(ids, pieces, strict=True)))
         return [(identifier, len(piece)) for identifier, piece in zip(ids, pieces, strict=True)]
 
-    def _keep(self, objects: Sequence[tuple[bytes, bytes | memoryview]]) -> None:
-        """Keep objects given whole, leaving out those the hub has."""
-        known = self._has([identifier for identifier, _ in objects])
-        wanted = {i: data for (i, data), has in zip(objects, known, strict=True) if not has}
-        stored = encode(list(wanted.values()))
-        self._add(
-            [
-                (identifier, codec, kept, len(data))
-                for (identifier, data), (codec, kept) in zip(wanted.items(), stored, strict=True)
-            ]
-        )
 
-    def _has(self, identifiers: list[bytes]) -> list[bool]:
-        if not identifiers:
-            return []
-        known: list[bool] = self._index.has(as_ids(identifiers), self._avoid).tolist()
-        return [has or i in self._new for i, has in zip(identifiers, known, strict=True)]
-
-    def _add(self, rows: Sequence[tuple[bytes, int, bytes, int]]) -> None:
-        with self._lock:
-            for identifier, codec, stored, raw_length in rows:
-                if identifier in self._new:
-                    continue
-                self._new.add(identifier)
-                self._builder.add(identifier, codec, stored, raw_length)
-                self.bytes_added += len(stored)
-                self.objects_added += 1
-                if self._builder.size >= packs.TARGET:
-                    self._seal()
-
-    def _seal(self) -> None:
-        builder, self._builder = self._builder, PackBuilder()
-        if builder.ids:
-            name, parts, footer = packs.sealed(builder, self._avoid)
-            self._blobs.put(packs.key(name), parts)
-            self._sealed.append((name, footer))
-            if len(self._sealed) >= _PACKS_PER_SEGMENT:
-                self._publish()
-
-    def _publish(self) -> None:
-        sealed, self._sealed = self._sealed, []
-        if sealed:
-            self._blobs.flush()
-            self._index.add(sealed, Joiner(self._blobs.batch(), self._avoid))
-            self._new = set()  # the index knows them from here on
+def _read(batch: list[Source]) -> list[Read]:
+    found = files.read_many(source.path for source in batch)
+    return [
+        (source, recipes.object_id(data), data, state)
+        for source, (data, state) in zip(batch, found, strict=True)
+    ]
 
 
 def _told(done: list[Written], progress: Progress | None) -> list[Written]:

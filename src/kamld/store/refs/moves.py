@@ -9,6 +9,7 @@ A ref never names a commit that is not durable: callers flush the writer first.
 
 import re
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -18,11 +19,12 @@ from kamld import clock, ids
 from kamld.blobs import Blobs, Changed, Missing
 from kamld.errors import Conflict, NotFound
 from kamld.records.encoding import newer
-from kamld.records.history import Dataset, Move, Ref, RefKind, SealedMoves
+from kamld.records.history import Dataset, Move, Protection, Ref, RefKind, SealedMoves
 from kamld.records.names import MAIN
 from kamld.store.envelope import seal, unseal
 
 MOVES_MAX = 64
+_TURN_S = 30.0  # longer than any landing takes: whoever is ahead was stopped
 _KEY = re.compile(r"refs/[0-9a-f]{32}/(?:[A-Za-z0-9_~]|%[0-9A-F]{2})(?:[A-Za-z0-9_.~-]|%[0-9A-F]{2})*")
 
 
@@ -47,14 +49,17 @@ class Refs:
     def move(
         self, dataset: Dataset, name: str, kind: RefKind, commit: str | None, *,
         expected: str | None, author: str, reason: str, forward: bool = False,
-        after: Move | None = None, amends: bool = False,
+        after: Move | None = None, amends: bool = False, passed: Protection | None = None,
+        numbered: bool = True,
     ) -> Move:  # fmt: skip
         """Point the ref at `commit` if it still names `expected` (None: nothing, or it is not there).
 
         `forward`: the caller knows that `commit` comes after `expected`. `after`: only if that is still
-        the ref's last move. `amends`: `commit` replaces `expected`.
+        the ref's last move. `amends`: `commit` replaces `expected`. `passed`: the protection whose
+        checks `commit` has passed. `numbered`: the move may give a model's next version number.
 
-        Raises Conflict (ref_moved, ref_kind), NotFound (unknown_ref); nothing has changed then.
+        Raises Conflict (ref_moved, ref_kind, protected_branch), NotFound (unknown_ref); nothing has
+        changed then.
         """
         key, write_id = _key(dataset.id, name), ids.new_id()
         while True:
@@ -67,7 +72,9 @@ class Refs:
                     f'"{name}" is a {ref.kind} of {dataset.name} already.',
                     "Choose another name.",
                 )
-            version = _next_version(self, dataset, name, ref, commit, forward)
+            if ref and ref.protection and ref.protection != passed:
+                raise protected(dataset, name)
+            version = _next_version(self, dataset, name, ref, commit, forward) if numbered else None
             move = Move(
                 seq=ref.last.seq + 1 if ref else 1, time=clock.now(), author=author, reason=reason,
                 write_id=write_id, commit=commit, version=version, amends=amends,
@@ -78,6 +85,26 @@ class Refs:
             except Changed as now:
                 if now.value and self._has(unseal(now.value, Ref, key), move):
                     return move  # it had landed; only the reply was lost
+
+    def protect(self, dataset: Dataset, name: str, protection: Protection | None) -> None:
+        """Set or lift what must hold before the branch moves. Raises NotFound (unknown_ref)."""
+        key = _key(dataset.id, name)
+        while True:
+            ref, present = self._read(key)
+            if ref is None or ref.commit is None:
+                raise _moved(name, ref)
+            to = seal(msgspec.structs.replace(ref, protection=protection))
+            try:
+                self._blobs.swap(key, present, to)
+                return
+            except Changed as now:
+                if now.value == to:
+                    return  # only the reply was lost
+
+    def turn(self, dataset: Dataset, name: str) -> AbstractContextManager[bool]:
+        """One's turn among those of this machine who land on a branch: they come one after the other,
+        none is overtaken by whoever is faster, and nobody's merge is in vain. A move never needs it."""
+        return self._blobs.turn(f"land {_key(dataset.id, name)}", _TURN_S)
 
     def history(self, dataset: Dataset, name: str) -> Iterator[Move]:
         """Every move of the ref, newest first; none if it never was."""
@@ -97,11 +124,22 @@ class Refs:
         """The commit that the ref named then. None: it named none."""
         return next((move.commit for move in self.history(dataset, name) if move.time <= time), None)
 
-    def versions(self, dataset: Dataset) -> dict[int, str]:
-        """A model's version numbers and their commits, newest first."""
+    def versions(self, dataset: Dataset, *, amended: bool = False) -> dict[int, str]:
+        """A model's version numbers and their commits, newest first; those that were amended away only
+        with `amended`, for they may be gone."""
         if dataset.kind != "model":
             return {}
-        return {m.version: m.commit for m in self.history(dataset, MAIN) if m.version and m.commit}
+        given: dict[int, str] = {}
+        named, replaced = set[str | None](), set[str]()
+        amends = False
+        for move in self.history(dataset, MAIN):
+            if amends and move.commit and move.commit not in named:
+                replaced.add(move.commit)
+            named.add(move.commit)
+            if move.version and move.commit and (amended or move.commit not in replaced):
+                given[move.version] = move.commit
+            amends = move.amends
+        return given
 
     def version_of(self, dataset: Dataset, commit: str) -> int | None:
         return next((number for number, of in self.versions(dataset).items() if of == commit), None)
@@ -148,8 +186,18 @@ def _next_version(
         return None
     if ref is None or (forward and ref.last.version == ref.highest):
         return ref.highest + 1 if ref else 1
-    given = refs.versions(dataset)
+    given = refs.versions(dataset, amended=True)
     return next((number for number, of in given.items() if of == commit), ref.highest + 1)
+
+
+def protected(dataset: Dataset, name: str) -> Conflict:
+    into = "" if name == MAIN else f" --into {name}"
+    return Conflict(
+        "protected_branch",
+        f"{name} of {dataset.name} is protected: only kamld merge moves it, once its checks pass.",
+        f"Commit to another branch: kamld commit -b NEW; then: kamld merge {dataset.name} NEW{into}."
+        f" To lift it: kamld branch {dataset.name}@{name} --unprotect",
+    )
 
 
 def _moved(name: str, ref: Ref | None) -> Conflict | NotFound:

@@ -150,12 +150,23 @@ class Names:
 
     def removed_from(self, name: Name) -> Removed | None:
         """The newest removed dataset that had this name."""
-        here = [one for one in self.removed() if Name(one.dataset.project, one.dataset.name) == name]
+        here = [
+            one for one in self.removed()
+            if Name(one.dataset.project, one.dataset.name) == name and not one.forgotten
+        ]  # fmt: skip
         return max(here, key=lambda one: one.time, default=None)
 
     def restore(self, removed: Removed) -> Dataset:
-        """Raises Conflict (name_taken) where something else has its name by now."""
+        """Raises Conflict (name_taken) where something else has its name by now, NotFound (collected)
+        where it is being forgotten."""
         dataset = removed.dataset
+        while present := self._removed(dataset.id):
+            if present.forgotten:
+                raise _forgotten(dataset)
+            if self._mark(present, msgspec.structs.replace(present, time=clock.now())):
+                break
+        if present is None and all(live.id != dataset.id for live in self.all()):
+            raise _forgotten(dataset)
         name = Name(dataset.project, dataset.name)
         while True:
             kept = self._read(name)
@@ -168,9 +179,25 @@ class Names:
         self._blobs.delete(_removed_key(dataset.id))
         return dataset
 
-    def forget(self, removed: Removed) -> None:
-        """It cannot be had back any more; the caller removes its refs."""
+    def forget(self, removed: Removed) -> bool:
+        """From here on it cannot be had back, unless somebody has begun to; the caller removes its refs,
+        then all that is known of it with `forgotten`."""
+        return removed.forgotten or self._mark(removed, msgspec.structs.replace(removed, forgotten=True))
+
+    def _removed(self, dataset_id: str) -> Removed | None:
+        data = self._bytes(_removed_key(dataset_id))
+        return unseal(data, Removed, _removed_key(dataset_id)) if data else None
+
+    def forgotten(self, removed: Removed) -> None:
         self._blobs.delete(_removed_key(removed.dataset.id))
+
+    def _mark(self, removed: Removed, to: Removed) -> bool:
+        """Whoever changes the record first decides whether the dataset comes back or goes."""
+        try:
+            self._blobs.swap(_removed_key(removed.dataset.id), seal(removed), seal(to))
+        except Changed as now:
+            return now.value == seal(to)
+        return True
 
     def _trail(self, name: Name) -> Iterator[Named]:
         """The record of the name, and of those that its dataset got later."""
@@ -255,6 +282,14 @@ class Names:
 
 def _named(dataset: Dataset, **other: str) -> Named:
     return Named(**(msgspec.structs.asdict(dataset) | other))
+
+
+def _forgotten(dataset: Dataset) -> NotFound:
+    return NotFound(
+        "collected",
+        f"{dataset.project}/{dataset.name} cannot be had back: its time was over.",
+        "The setting keep_days says for how long what was removed can be had back.",
+    )
 
 
 def _parsed(text: str) -> Name:

@@ -63,7 +63,13 @@ def _base(objects: Objects, refs: Refs, dataset: Dataset, revision: Revision) ->
     if ref and ref.commit:
         return ref.commit, word if ref.kind == "branch" else None
     version = reserved_version(dataset, word)
-    if version and (commit := refs.versions(dataset).get(version)):
+    if version and (commit := refs.versions(dataset, amended=True).get(version)):
+        if not objects.has(bytes.fromhex(commit)):
+            raise NotFound(
+                "collected",
+                f"{dataset.name} {word} was amended or taken back, and is not kept any more.",
+                f"kamld log {dataset.name} shows those there are.",
+            )
         return commit, None
     if _PREFIX.fullmatch(word) and not revision.time:
         return _by_prefix(objects, refs, dataset, word), None

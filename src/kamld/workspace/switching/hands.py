@@ -4,14 +4,16 @@ has put there since it was planned. It knows nothing of versions."""
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
+from typing import Protocol
 
 import msgspec
 
 from kamld.store.trees import FOLDER
-from kamld.workspace.checkout import folders_of
+from kamld.workspace.placing.handles import Handles
+from kamld.workspace.placing.paths import folders_of
 from kamld.workspace.switching.plan import A_FOLDER, State
 
 
@@ -29,22 +31,26 @@ class Step(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Hands:
-    """Works in folders that are folders of this tree, never in what links lead to."""
+    """Works in folders that are folders of this tree, never in what links lead to: each is opened from the
+    one above it for every step, so that it does not matter what comes in its place meanwhile."""
 
     def __init__(self, top: bytes, staged: bytes) -> None:
         self._top = top
         self._staged = staged
+        self._handle = -1  # of the top, while at work
         self._real: set[bytes] = {b""}
         self._modes: dict[bytes, int] = {}  # of folders that may be written for as long as we work
 
     def do(self, steps: Iterable[Step]) -> set[bytes]:
         """What was left, for it is not what was seen before. Raises OSError."""
+        self._handle = os.open(self._top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             return self._do(sorted(steps, key=lambda step: step.path))
         finally:
             for folder, mode in self._modes.items():
                 with suppress(OSError):
-                    os.chmod(self._at(folder), mode)
+                    self._change_mode(folder, mode)
+            os.close(self._handle)
 
     def _do(self, steps: list[Step]) -> set[bytes]:
         kept: set[bytes] = set()
@@ -72,7 +78,7 @@ class Hands:
             return True
         if _state(there) != step.old:
             return False
-        self._able(parent, partial(os.unlink, self._at(step.path)))
+        self._able(step.path, os.unlink)
         return True
 
     def _put(self, step: Step) -> bool:
@@ -89,10 +95,11 @@ class Hands:
             there = self._look(step.path)
         if there and _state(there) != step.old:
             return False
-        staged = self._at(self._staged + b"/%d" % step.number)
-        if not os.path.lexists(staged):
+        staged = self._staged + b"/%d" % step.number
+        if self._look(staged) is None:
             return False  # it was in place, and has been removed since
-        self._able(parent, partial(os.rename, staged, self._at(step.path)))
+        with self._within(staged) as (source, name):
+            self._able(step.path, partial(_rename_from, source, name))
         return True
 
     def _prune(self, folder: bytes) -> None:
@@ -102,7 +109,7 @@ class Hands:
 
     def _remove_empty(self, folder: bytes) -> None:
         with suppress(OSError):
-            self._able(os.path.dirname(folder), partial(os.rmdir, self._at(folder)))
+            self._able(folder, os.rmdir)
 
     def _make(self, folder: bytes) -> bool:
         """A folder and those above it. False: something of a person's is there."""
@@ -112,7 +119,7 @@ class Hands:
         if not self._make(parent):
             return False
         with suppress(FileExistsError):
-            self._able(parent, partial(os.mkdir, self._at(folder)))
+            self._able(folder, os.mkdir)
         return self._is_real(folder)
 
     def _is_real(self, folder: bytes) -> bool:
@@ -125,25 +132,51 @@ class Hands:
         return True
 
     def _look(self, path: bytes) -> os.stat_result | None:
+        if not path:
+            return os.fstat(self._handle)
         try:
-            return os.lstat(self._at(path))
-        except (FileNotFoundError, NotADirectoryError):
+            with self._within(path) as (folder, name):
+                return os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                raise
             return None
 
-    def _able(self, folder: bytes, act: Callable[[], None]) -> None:
-        """Act in a folder, which may be read-only."""
-        try:
-            act()
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EPERM) or folder in self._modes:
-                raise
-            mode = stat.S_IMODE(os.stat(self._at(folder)).st_mode)
-            os.chmod(self._at(folder), mode | stat.S_IRWXU)
-            self._modes[folder] = mode
-            act()
+    def _able(self, path: bytes, act: "Act") -> None:
+        """Act on what is in a folder, which may be read-only."""
+        above = os.path.dirname(path)
+        with self._within(path) as (folder, name):
+            try:
+                act(name, dir_fd=folder)
+            except OSError as error:
+                if error.errno not in (errno.EACCES, errno.EPERM) or above in self._modes:
+                    raise
+                mode = stat.S_IMODE(os.fstat(folder).st_mode)
+                self._change_mode(above, mode | stat.S_IRWXU)
+                self._modes[above] = mode
+                act(name, dir_fd=folder)
+
+    def _change_mode(self, folder: bytes, mode: int) -> None:
+        with Handles(self._handle) as handles:
+            os.fchmod(handles.of(folder), mode)
+
+    @contextmanager
+    def _within(self, path: bytes) -> Iterator[tuple[int, bytes]]:
+        """The open folder that a path is in, and its name there."""
+        above, _, name = path.rpartition(b"/")
+        with Handles(self._handle) as handles:
+            yield handles.of(above), name
 
     def _at(self, path: bytes) -> bytes:
         return self._top + b"/" + path if path else self._top
+
+
+class Act(Protocol):
+    def __call__(self, name: bytes, /, *, dir_fd: int) -> object: ...
+
+
+def _rename_from(source: int, staged: bytes, name: bytes, /, *, dir_fd: int) -> None:
+    os.rename(staged, name, src_dir_fd=source, dst_dir_fd=dir_fd)
 
 
 def _state(s: os.stat_result) -> State:

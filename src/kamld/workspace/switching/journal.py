@@ -24,7 +24,8 @@ from kamld.records.encoding import decode, encode
 from kamld.store import Objects, Progress
 from kamld.store.trees import EXECUTABLE, FOLDER, SYMLINK, Entry
 from kamld.workspace.binding import OWN, Binding, write_binding, write_own
-from kamld.workspace.checkout import write_file
+from kamld.workspace.mounted import mount_of
+from kamld.workspace.placing.handles import write_file
 from kamld.workspace.switching.hands import Hands, Step
 from kamld.workspace.switching.plan import Plan, State
 
@@ -40,8 +41,13 @@ class Journal(msgspec.Struct, frozen=True):
 def held(folder: Path, *, shared: bool = False) -> Iterator[None]:
     """Nobody else changes the folder; with `shared`, others may hold it so too.
 
-    Raises Conflict (folder_busy).
+    Raises Conflict (folder_busy; and, where others may not hold it too, is_a_mount).
     """
+    if not shared and mount_of(folder):
+        raise Conflict(
+            "is_a_mount", f"{folder} is a mount; its files are not put in place by this.",
+            f"Change files in it and commit, or mount another version: kamld umount {folder}, kamld mount …",
+        )  # fmt: skip
     try:
         lock = os.open(folder / OWN, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
@@ -104,6 +110,9 @@ def _staged(objects: Objects, folder: Path, made: Plan, progress: Progress | Non
             steps.append(Step(entry.path, old, FOLDER, 0, 0, 0, 0))
         else:
             files.append((entry, old))
+    gone = objects.purged(entry.id for entry, _ in files)  # what was purged is not there either
+    steps += [Step(entry.path, old, -1, 0, 0, 0, 0) for entry, old in files if entry.id in gone and old]
+    files = [file for file in files if file[0].id not in gone] if gone else files
     home = os.fsencode(folder / OWN / FILES) + b"/"
     for at, pieces in objects.read_many([entry.id for entry, _ in files]):
         entry, old = files[at]

@@ -1,0 +1,182 @@
+"""What a dataset or model does with working folders, by the names of the command line."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kamld import ids
+from kamld.api.shown import Listing, plain
+from kamld.api.version import Change, Version, change_of
+from kamld.app import App
+from kamld.errors import Conflict, NotFound, UsageError
+from kamld.records.history import Dataset as Record
+from kamld.records.names import MAIN, Name, Reference, parse_revision
+from kamld.store import Repository
+from kamld.store.refs.revisions import Resolved
+from kamld.workspace import Binding, Wish, commit_folder, find_binding, folder_status, settle
+from kamld.workspace.committing.begin import begin
+from kamld.workspace.settle import bound_dataset
+from kamld.workspace.switch import restore, switch, switch_to_new
+
+Where = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """`changed` False: nothing had changed, and `version` is what was there before. `amended`: `version`
+    took that one's place.
+
+    `landed`: moved (onto the branch), merged (with what others committed meanwhile), or kept (apart,
+    as `branch`, because others had changed the same files: `conflicts`).
+    """
+
+    version: Version
+    changed: bool
+    created: bool
+    branch: str
+    landed: str
+    changes: Sequence[Change]
+    conflicts: tuple[str, ...]
+    bytes_added: int
+    amended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """`branch` None: the folder is on no branch. `changes`: what was done to its files. `own_changes`: how
+    many of your own are still there."""
+
+    version: Version
+    branch: str | None
+    changes: Sequence[Change]
+    own_changes: int
+
+    def _shown(self) -> dict[str, str]:
+        return {"branch": plain(self.branch or "no branch"), "version": ids.short(self.version.id)}
+
+
+class Folders:
+    """Of one dataset or model, in whatever folders it is worked on."""
+
+    kind = "dataset"
+
+    def __init__(self, app: App, name: str) -> None:
+        self._app = app
+        self._name = app.name(name)
+
+    def init(self, folder: Where) -> Version:
+        """Begin it with a folder, which may be empty or not there yet; its first version has no files.
+
+        A folder that is its own already stays as it is. Raises Conflict (name_taken, bound_elsewhere,
+        inside_another, other_kind), SystemFault.
+        """
+        app, target = self._app, Path(self._app.folder, folder).resolve()
+        binding = settle(target, app.of_binding)
+        repository = app.of_binding(target, binding) if binding else app.new_repository
+        author = app.author
+        begun = begin(repository, target, app.of_binding, name=self._name, kind=self.kind, author=author)
+        return self._version(begun.dataset, repository, begun.commit)
+
+    def commit(
+        self, folder: Where, message: str | None = None, *,
+        branch: str | None = None, amend: bool = False, keep_last: int | None = None,
+    ) -> Committed:  # fmt: skip
+        """Keep what is in the folder as a new version; the first one makes the dataset.
+
+        `branch`: begin this one with it. `amend`: in place of the newest, whose message it keeps unless there
+        is another. `keep_last`: a checkpoint, whose files may go once so many newer ones follow.
+
+        Raises NotFound (no_such_folder), Conflict (name_taken, bound_elsewhere, other_kind, no_branch,
+        protected_branch, not_newest …), Invalid (empty_folder, special_file), SystemFault.
+        """
+        if message is None and not amend:
+            raise UsageError("usage", "A commit needs a message: say what changed, in your words.")
+        if branch is not None and amend:
+            raise UsageError("usage", "What is amended stays on its branch: leave out branch, or amend.")
+        app, target = self._app, self._folder(folder)
+        binding = settle(target, app.of_binding)
+        repository = app.of_binding(target, binding) if binding else app.new_repository
+        there = repository.names.find(self._name)
+        if there is not None and repository.is_made(there):
+            self._check(there)
+        done = commit_folder(
+            repository, target, message, name=self._name, kind=self.kind, author=app.author,
+            wish=Wish(branch, amend, keep_last),
+        )  # fmt: skip
+        committed = done.committed
+        commit_id = committed.commit_id if committed else done.base or ""
+        landed = committed.landed if committed else None
+        return Committed(
+            version=self._version(done.dataset, repository, commit_id), changed=committed is not None,
+            created=done.created, branch=done.branch, landed=landed.how if landed else "moved",
+            changes=Listing(map(change_of, done.changes)),
+            conflicts=tuple(os.fsdecode(path) for path in landed.conflicts) if landed else (),
+            bytes_added=done.bytes_added, amended=done.amended,
+        )  # fmt: skip
+
+    def status(self, folder: Where) -> Listing[Change]:
+        """What changed in a folder since the version it comes from. Raises NotFound (not_bound),
+        Conflict (bound_elsewhere), SystemFault."""
+        repository, top, binding, _ = self._own(folder)
+        return Listing(map(change_of, folder_status(top, binding, repository).changes))
+
+    def switch(self, folder: Where, revision: str = MAIN, *, create: bool = False) -> Switched:
+        """Make the folder another version, where it is: only what differs is written.
+
+        A branch is gone on with; at any other revision the folder is on no branch. `create`: make the branch
+        `revision` here first. Raises Conflict (in_the_way: nothing was changed; folder_busy), NotFound
+        (not_bound, unknown_revision), and with `create` as `branch`.
+        """
+        repository, top, _, record = self._own(folder)
+        if create:
+            done = switch_to_new(repository, top, revision, author=self._app.author)
+        else:
+            name = Name(record.project, record.name)
+            done = switch(repository, top, repository.resolve(Reference(name, parse_revision(revision))))
+        return Switched(
+            self._version(record, repository, done.binding.commit), done.binding.branch or None,
+            Listing(map(change_of, done.changes)), done.kept,
+        )  # fmt: skip
+
+    def restore(self, folder: Where, *paths: str, at: str | None = None) -> Listing[Change]:
+        """Have files or folders (by default all) back as they are in the version that the folder comes from,
+        or `at` another one; what was done to them. New files stay.
+
+        Raises NotFound (unknown_path, not_bound, unknown_revision), Conflict (folder_busy), SystemFault.
+        """
+        repository, top, binding, record = self._own(folder)
+        commit_id = binding.commit
+        if at is not None:
+            name = Name(record.project, record.name)
+            commit_id = repository.resolve(Reference(name, parse_revision(at))).commit_id
+        wanted = [os.fsencode(path.strip("/")) for path in paths or [""]]
+        return Listing(map(change_of, restore(repository, top, wanted, commit_id)))
+
+    # Ways
+
+    def _check(self, record: Record) -> Record:
+        if record.kind != self.kind:
+            raise Conflict(
+                "other_kind", f"{self._name} is a {record.kind}.", f'kamld.{record.kind}("{self._name}")'
+            )
+        return record
+
+    def _own(self, folder: Where) -> tuple[Repository, Path, Binding, Record]:
+        """A folder of this very dataset. Raises NotFound (not_bound), Conflict (bound_elsewhere)."""
+        top, binding = find_binding(self._folder(folder), self._app.of_binding)
+        repository = self._app.of_binding(top, binding)
+        record = bound_dataset(repository, top, binding)
+        present = Name(record.project, record.name)
+        if present != self._name:
+            raise Conflict("bound_elsewhere", f"{top} is a folder of {present}.")
+        return repository, top, binding, record
+
+    def _version(self, record: Record, repository: Repository, commit_id: str) -> Version:
+        return Version(self._app, Resolved(record, commit_id, repository.commit(commit_id), None))
+
+    def _folder(self, given: Where) -> Path:
+        folder = Path(self._app.folder, given).resolve()
+        if not folder.is_dir():
+            raise NotFound("no_such_folder", f"There is no folder {given}.", "Name a folder that is there.")
+        return folder

@@ -1,0 +1,1 @@
+"""Looking after a hub from Python: checks, repairs, purges."""

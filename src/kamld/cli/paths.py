@@ -1,0 +1,52 @@
+"""`NAME[@REVISION][:PATH]` as several verbs take it: the version, and what is at the path."""
+
+from dataclasses import dataclass
+from shlex import quote
+
+import click
+
+from kamld.app import App
+from kamld.reading.choose import chosen
+from kamld.reading.folders import Folders
+from kamld.store import Entries
+from kamld.store.refs.revisions import Resolved
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """`text` is what the person typed, `path` the part behind the colon."""
+
+    text: str
+    path: str
+    where: str  # the version, as a person names it
+    resolved: Resolved
+    folders: Folders
+
+    def chosen(self) -> Entries:
+        """The files and empty folders there. Raises NotFound (unknown_path, no_match)."""
+        return chosen(self.folders, self.path, self.where)
+
+
+def find_place(app: App, text: str) -> Place:
+    """Raises NotFound, Invalid."""
+    reference = app.reference(text)
+    resolved = app.repository.resolve(reference)
+    folders = Folders(app.repository.objects, app.repository.tree(resolved.commit))
+    where = f"{reference.name}@{reference.revision}"
+    return Place(text, reference.path.strip("/"), where, resolved, folders)
+
+
+def typed() -> str:
+    """`kamld` with what the person said about hub and project, for a command that is suggested."""
+    above = click.get_current_context().find_root().params
+    said = [f" --{option} {quote(above[option])}" for option in ("hub", "project") if above.get(option)]
+    return f"kamld{''.join(said)}"
+
+
+def shell_word(raw: bytes) -> str:
+    """A name as it can be typed at a prompt, also one that a terminal cannot show."""
+    text = raw.decode("utf-8", "surrogateescape")
+    if text.isprintable():
+        return quote(text)
+    safe = (chr(byte) if 32 <= byte < 127 and byte not in b"'\\" else f"\\x{byte:02x}" for byte in raw)
+    return f"$'{''.join(safe)}'"

@@ -1,0 +1,170 @@
+"""`kamld purge`: removing a file from every version for good."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kamld.app.purging import Plan, carry_out, go_on, plan
+from kamld.cli import render
+from kamld.cli.context import Door, json_option, pass_door
+from kamld.errors import Invalid, UsageError
+from kamld.store import Holes
+from kamld.store.purge import Place, Purged
+
+_PLACES_SHOWN = 20
+_WORDS_SHOWN = 3
+_ELSEWHERE = (
+    "Copies that kamld does not know of may remain: in working folders, exports, other hubs, backups."
+)
+
+
+@click.command("purge")
+@click.argument("target", required=False, metavar="NAME[@REVISION]:PATH")
+@click.option("--every-version", is_flag=True, help="All contents that this path had in any version.")
+@click.option("--reason", metavar="TEXT", help="Why; whoever asks for the file later reads it.")
+@click.option("-n", "--dry-run", is_flag=True, help="Only show what would be removed, and from where.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--finish", "goes_on", is_flag=True, help="End purges that were begun and stopped.")
+@click.option("--list", "listed", is_flag=True, help="List what was purged.")
+@json_option
+@pass_door
+def command(
+    door: Door, target: str | None, every_version: bool, reason: str | None, dry_run: bool, yes: bool,
+    goes_on: bool, listed: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Remove a file from every version for good, for privacy's sake.
+
+    The content of the file, or of all files of a folder, is removed from the hub, whichever versions,
+    datasets and models list it, under whatever names. Parts that other files have too stay. Versions stay
+    as they are: they say that the file was there, and who asks for it is told who purged it, when and
+    why. Committing the same content again is refused. It cannot be undone.
+
+    \b
+    Examples:
+      kamld purge flowers:people/anna.jpg --dry-run
+      kamld purge flowers:people/anna.jpg --every-version --reason "consent withdrawn"
+      kamld purge flowers@v2:people --reason "wrong folder" --yes
+    """
+    if listed or goes_on:
+        if target:
+            raise UsageError("usage", "--list and --finish are about all purges.", f"Leave out {target}.")
+        if listed:
+            _list(door, as_json)
+        else:
+            _told(*go_on(door.app, told=render.note), as_json=as_json)
+        return
+    if not target:
+        raise UsageError("usage", "Name a file.", "kamld purge NAME:PATH")
+    made = plan(door.app, target, every_version=every_version)
+    if dry_run:
+        _show(made, as_json)
+        return
+    if not reason:
+        raise UsageError("usage", "A purge needs a reason.", 'kamld purge NAME:PATH --reason "…"')
+    if not yes:
+        _show(made, as_json=False)
+        _confirm(made)
+    _told(*carry_out(door.app, made, reason, told=render.note), as_json=as_json)
+
+
+def _confirm(made: Plan) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError("usage", "A purge cannot be undone, and nobody is there to be asked.", "Add --yes.")
+    name = made.dataset.name
+    if click.prompt(f"This cannot be undone. Type {name} to go on", default="", show_default=False) != name:
+        raise Invalid("not_confirmed", "Nothing was removed.")
+
+
+def _show(made: Plan, as_json: bool) -> None:
+    touched, weight = made.touched, made.weight
+    if as_json:
+        render.json_value(
+            {
+                "contents": len(made.contents), "size": sum(made.contents.values()),
+                "places": [_place(place) for place in touched.places], "versions": touched.versions,
+                "runs": touched.runs, "endpoints": touched.endpoints, "bytes": weight.bytes,
+                "packs": weight.packs, "shared": weight.shared,
+            }
+        )  # fmt: skip
+        return
+    count = len(made.contents)
+    total = render.size(sum(made.contents.values()))
+    render.say(f"{made.dataset.name}:{made.path}   {count:,} content{'s' * (count != 1)}, {total}")
+    rows = [[_name(place), render.path(place.path), _words(place)] for place in touched.places]
+    render.table(rows[:_PLACES_SHOWN], indent="  ")
+    if len(rows) > _PLACES_SHOWN:
+        render.say(f"  … and {len(rows) - _PLACES_SHOWN:,} more places")
+    for what, names in (("runs", touched.runs), ("endpoints", touched.endpoints)):
+        if names:
+            more = f", … ({len(names):,})" if len(names) > _PLACES_SHOWN else ""
+            render.say(f"  {what} that used or made such a version: {', '.join(names[:_PLACES_SHOWN])}{more}")
+    render.say(
+        f"Removes {render.size(weight.bytes)} from {_count(weight.packs, 'pack')}.{_stays(weight.shared)}"
+    )
+
+
+def _told(done: Purged, in_use: list[Path], *, as_json: bool) -> None:
+    if as_json:
+        render.json_value(
+            {
+                "holes": done.holes, "bytes": done.bytes, "packs": done.packs, "shared": done.shared,
+                "in_use": [str(path) for path in in_use],
+            }
+        )  # fmt: skip
+        return
+    if not done.holes:
+        render.say("There was nothing to be ended.")
+        return
+    count = f"{len(done.holes):,} content{'s' * (len(done.holes) != 1)}"
+    render.say(
+        f"Purged {count}: {render.size(done.bytes)} from {_count(done.packs, 'pack')}.{_stays(done.shared)}"
+    )
+    for path in in_use:
+        render.say(f"Still there, for somebody uses it: {path}. Remove it then, or: kamld purge --finish")
+    render.say(_ELSEWHERE)
+
+
+def _list(door: Door, as_json: bool) -> None:
+    holes = sorted(Holes(door.app.repository.blobs).all(), key=lambda hole: hole.time)
+    if as_json:
+        render.json_list(holes)
+        return
+    rows = [
+        [
+            hole.time[:10], render.who(hole.author, door.app.author),
+            ", ".join(f"{one.project}/{one.name}:{one.path}" for one in hole.files[:1]) or hole.id[:12],
+            "" if hole.done else "not ended",
+            hole.reason,
+        ]
+        for hole in holes
+    ]  # fmt: skip
+    render.table(rows)
+    if not rows:
+        render.say("Nothing was purged in this hub.")
+
+
+def _place(place: Place) -> dict[str, Any]:
+    return {"dataset": _name(place), "path": render.path(place.path), "versions": place.versions}
+
+
+def _name(place: Place) -> str:
+    return f"{place.dataset.project}/{place.dataset.name}" if place.dataset else "(no name any more)"
+
+
+def _words(place: Place) -> str:
+    more = len(place.versions) - _WORDS_SHOWN
+    return ", ".join(place.versions[:_WORDS_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _stays(shared: int) -> str:
+    return (
+        f" {_count(shared, 'part')} of it {'is' if shared == 1 else 'are'} in other files too, and stay."
+        if shared
+        else ""
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,73 @@
+"""`kamld umount`: end a mount."""
+
+from pathlib import Path
+from shlex import quote
+
+import click
+
+from kamld.app.mounts import mounts_folder
+from kamld.cli import render
+from kamld.cli.context import Door, FolderName, json_option, pass_door
+from kamld.errors import SystemFault
+from kamld.mount import Mount, end, find
+from kamld.workspace.binding import read_binding
+from kamld.workspace.mounted import LAYER, changes_of_mount, mount_of
+
+
+@click.command("umount")
+@click.argument("folder", type=FolderName())
+@click.option("--discard", is_flag=True, help="Throw away what was changed and not committed.")
+@json_option
+@pass_door
+def command(door: Door, folder: Path, discard: bool, as_json: bool) -> None:
+    """End the mount at FOLDER.
+
+    What was written and not committed is kept; mounting the same name at the same folder with --write goes
+    on with it. Works, too, where the process that served the mount is gone.
+
+    \b
+    Examples:
+      kamld umount digits
+      kamld umount work --discard      what you changed goes, too
+    """
+    app = door.app
+    target = Path(app.folder, folder).resolve()
+    place = mount_of(target)
+    found = find(place.parent if place else mounts_folder(app), target)
+    count = _count(found, target)
+    left = end(found, discard=discard)
+    if as_json:
+        render.json_value(
+            {
+                "folder": str(target), "commit": left.record.commit, "was": found.state,
+                "uncommitted": left.has_changes, "layer": str(left.place) if left.has_changes else None,
+            }
+        )  # fmt: skip
+        return
+    _show(found, left, str(folder), count)
+
+
+def _count(mount: Mount, folder: Path) -> str:
+    if mount.state != "mounted":
+        return "Changes"
+    try:
+        count = len(changes_of_mount(folder) or ())
+    except SystemFault:
+        count = 0
+    return f"{count:,} change{'' if count == 1 else 's'}" if count else "Changes"
+
+
+def _show(before: Mount, left: Mount, folder: str, count: str) -> None:
+    was = {"broken": "Nobody served it any more; it", "kept": "It"}
+    render.say(
+        f"{folder} is not mounted." if before.state == "kept" else
+        f"{was.get(before.state, folder)} is unmounted."
+    )  # fmt: skip
+    if not left.has_changes:
+        return
+    binding = read_binding(left.place / LAYER)
+    name = f"{left.record.name}@{binding.branch if binding else left.record.revision}"
+    verb = "is" if count.startswith("1 ") else "are"
+    render.say(f"{count} {verb} not committed, and kept in {left.place / LAYER}.")
+    render.say(f"To go on: kamld mount {name} {quote(folder)} --write")
+    render.say(f"To throw them away: kamld umount {quote(folder)} --discard")

@@ -1,0 +1,48 @@
+"""Which commits changed a path: from the pages that differ between each and the one before it."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kamld.records.globs import Glob
+from kamld.records.history import Commit
+from kamld.store import Change, Repository, Tree
+from kamld.store.trees import diff
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A commit, and what it changed from its first parent there. `tree_gone`: its files are not kept any
+    more, as of a checkpoint whose time was over, so nobody can tell. `before_gone`: those of the one before
+    are not; then `changes` are all that is there."""
+
+    commit_id: str
+    commit: Commit
+    changes: list[Change]
+    tree_gone: bool = False
+    before_gone: bool = False
+
+
+def steps(repository: Repository, start: str, path: bytes, glob: Glob | None) -> Iterator[Step]:
+    """The commits from `start` back that changed the path, or files of the pattern, newest first.
+
+    A merge that took the path as one of its sides had it is none: the commits of that side are.
+    """
+    top = os.fsencode(glob.folder) if glob else path
+    kept: dict[str, Tree] = {}  # of parents, which come next
+    for commit_id, commit in repository.log(start):
+        tree = kept.pop(commit.tree, None) or repository.kept_tree(commit)
+        if tree is None:
+            yield Step(commit_id, commit, [], tree_gone=True)
+            continue
+        parents = [repository.commit(parent) for parent in commit.parents]
+        olders = [kept.get(older.tree) or repository.kept_tree(older) for older in parents]
+        kept |= {older.id.hex(): older for older in olders if older}
+        found = [diff(older, tree, top) for older in olders] or [diff(None, tree, top)]
+        sides = [[c for c in side if glob is None or _is_of(glob, c)] for side in found]
+        if all(sides):
+            yield Step(commit_id, commit, sides[0], before_gone=bool(olders) and olders[0] is None)
+
+
+def _is_of(glob: Glob, change: Change) -> bool:
+    return glob.matches(os.fsdecode(change.path))

@@ -1,0 +1,129 @@
+"""How a hub is doing, as people are told: who works in it, what others have left behind, what is due.
+
+It reads records and lists, no content: whether that is sound is for `fsck` to say.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from kamld import clock
+from kamld.errors import KamldError
+from kamld.store.hub import FORMAT
+from kamld.store.leases import condemned
+from kamld.store.objects.holes import Holes
+from kamld.store.repository import Repository
+
+_WEEK = 7 * 86_400  # seconds
+_SKEW = 300  # by which a time may lie ahead of this machine's
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`state`: ok, note (worth knowing), todo (something does not work, or soon will not)."""
+
+    name: str
+    state: str
+    what: str
+    todo: str = ""  # what to do
+
+
+def look(repository: Repository) -> list[Check]:
+    """Never raises for what is wrong with the hub."""
+    checks: dict[str, Callable[[Repository], Check]] = {
+        "format": _format, "index": _index, "at work": _leases, "collection": _collection,
+        "purges": _purges, "clock": _clock, "merges": _merges, "leftovers": _leftovers,
+    }  # fmt: skip
+    return [carefully(name, partial(check, repository)) for name, check in checks.items()]
+
+
+def carefully(name: str, check: Callable[[], Check]) -> Check:
+    """An error on the way is something to do."""
+    try:
+        return check()
+    except KamldError as error:
+        return Check(name, "todo", error.message, error.hint)
+
+
+def _format(repository: Repository) -> Check:
+    number = repository.hub.format
+    if number < FORMAT:
+        what = f"{number}; everything works but gc and purge, which need {FORMAT}"
+        return Check("format", "todo", what, "kamld doctor --upgrade")
+    return Check("format", "ok", str(number))
+
+
+def _index(repository: Repository) -> Check:
+    repository.index.refresh()
+    count = len(repository.index.segments())
+    lacking = repository.index.lacking()
+    if lacking:
+        what = f"{_many(lacking, 'pack')} not listed: somebody writes at the moment, or was stopped at it"
+        return Check("index", "note", what, "kamld rebuild, if something cannot be found")
+    return Check("index", "ok", f"{_many(count, 'part')}, all packs listed")
+
+
+def _leases(repository: Repository) -> Check:
+    before = {listed.key for listed in repository.blobs.list("leases/")}
+    living = repository.leases.all()  # which removes those whose holders are gone
+    gone = len(before) - len(living)
+    said = ", ".join(sorted({lease.what for lease in living.values()})) or "nobody"
+    tidied = f"; {_many(gone, 'lease')} of processes that are gone removed" if gone > 0 else ""
+    return Check("at work", "ok", said + tidied)
+
+
+def _collection(repository: Repository) -> Check:
+    record, _ = condemned(repository.blobs)
+    if not record.since:
+        return Check("collection", "ok", "nothing marked for deletion")
+    what = f"{_many(len(record.packs), 'pack')} marked for deletion since {record.since[:16]}Z"
+    if _seconds_ago(record.since) > _WEEK:
+        return Check("collection", "note", what, "kamld gc deletes them")
+    return Check("collection", "ok", what)
+
+
+def _purges(repository: Repository) -> Check:
+    holes = Holes(repository.blobs)
+    found, going = holes.all(), holes.purging()[0].ids
+    if going or not all(hole.done for hole in found):
+        return Check("purges", "todo", "one goes on, or was stopped", "kamld purge --finish")
+    return Check("purges", "ok", f"{_many(len(found), 'content')} purged" if found else "none")
+
+
+def _clock(repository: Repository) -> Check:
+    """A hub that was written by a machine whose clock is ahead: its commits are newer than today's."""
+    newest = ""
+    for dataset in repository.names.all():
+        for ref in repository.refs.all(dataset):
+            newest = max(newest, ref.last.time)
+    ahead = -_seconds_ago(newest) if newest else 0.0
+    if ahead > _SKEW:
+        what = f"the newest version is from {newest[:19]}Z, which is still to come by this machine's clock"
+        return Check("clock", "todo", what, "Set the clock right, here or where that was committed.")
+    return Check("clock", "ok", f"nothing here is newer than now, {clock.now()[:19]}Z")
+
+
+def _merges(repository: Repository) -> Check:
+    waiting = list(repository.merges.all())
+    if not waiting:
+        return Check("merges", "ok", "none waits")
+    shown = ", ".join(f"{merge.source} into {merge.branch}" for merge in waiting[:3])
+    return Check("merges", "note", f"{_many(len(waiting), 'merge')} waiting: {shown}", "kamld merge NAME")
+
+
+def _leftovers(repository: Repository) -> Check:
+    size = sum(listed.size for listed in repository.blobs.list("damaged/"))
+    if size:
+        what = f"{size:,} bytes of damaged files, which a repair took away"
+        return Check(
+            "leftovers", "note", what, f"rm -r {repository.blobs.location}/damaged, once all is well"
+        )
+    return Check("leftovers", "ok", "none")
+
+
+def _seconds_ago(time: str) -> float:
+    return (clock.moment(clock.now()) - clock.moment(time)).total_seconds()
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -1,0 +1,100 @@
+"""The record that makes a place a hub: which format it has, and how its writers cut files.
+
+Format 2 is format 1 with three promises among those who use it, so that things can be deleted while
+others work: who writes holds a lease, relies on nothing that is condemned, and knows of holes. A hub of
+format 1 is read and written as it is; what deletes from it asks for the step to 2 first, which locks out
+programs that know nothing of this.
+"""
+
+import msgspec
+
+from kamld import clock, ids
+from kamld.blobs import Blobs, Changed, Missing
+from kamld.errors import Conflict, Invalid, SystemFault
+from kamld.records.encoding import decode
+from kamld.store.chunking import Chunking
+from kamld.store.envelope import seal, unseal
+
+HUB = "kamld-hub.json"
+FORMAT = 2
+DELETING = 2  # from which on anything may be deleted while others write
+
+
+class _Format(msgspec.Struct):
+    format: int
+
+
+class Hub(msgspec.Struct, frozen=True, kw_only=True):
+    """The record that makes a place a hub."""
+
+    format: int
+    id: str
+    created: str
+    chunking: Chunking
+
+    def check_deleting(self, what: str) -> None:
+        """Raises Conflict (older_hub) where programs may be at work that rely on nothing being deleted."""
+        if self.format < DELETING:
+            raise Conflict(
+                "older_hub",
+                f"This hub has format {self.format}; {what} needs format {DELETING}.",
+                "kamld doctor --upgrade makes it so; a kamld that knows only older formats refuses it then.",
+            )
+
+
+def read_hub(blobs: Blobs) -> Hub:
+    """The record of the hub in this place; an empty place becomes one.
+
+    Raises SystemFault (newer_hub), Invalid (not_a_hub) where there is something else.
+    """
+    try:
+        data = blobs.get(HUB)
+    except Missing:
+        data = _make_hub(blobs)
+    made_as = decode(data.partition(b"\n")[0], _Format, HUB).format  # a newer hub may differ in all else
+    if made_as > FORMAT:
+        raise SystemFault(
+            "newer_hub",
+            f"The hub in {blobs.location} has format {made_as}; this kamld reads up to {FORMAT}.",
+            "Install a newer kamld.",
+        )
+    return unseal(data, Hub, HUB)
+
+
+def upgrade(blobs: Blobs) -> tuple[Hub, Hub]:
+    """The hub as it was and as it is now: of the newest format. One write, so it is done or not.
+
+    Whoever has opened it before goes on by the rules of the old format: nothing may be deleted on the
+    same day, and kamld gc sees to that.
+    """
+    while True:
+        before = read_hub(blobs)
+        after = msgspec.structs.replace(before, format=FORMAT)
+        data = blobs.get(HUB)
+        try:
+            if before != after and unseal(data, Hub, HUB) == before:
+                blobs.swap(HUB, data, seal(after))
+        except Changed as now:
+            if now.value != seal(after):
+                continue
+        return before, after
+
+
+def _make_hub(blobs: Blobs) -> bytes:
+    """The record of the hub, ours or that of somebody else who made it at the same moment."""
+    something = next(iter(blobs.list("")), None)
+    if something:
+        try:
+            return blobs.get(HUB)
+        except Missing:
+            raise Invalid(
+                "not_a_hub",
+                f"{blobs.location} is not a hub, and not empty: it has {something.key}.",
+                "Name a hub or an empty folder: KAMLD_HUB, or hub in kamld.toml.",
+            ) from None
+    fresh = seal(Hub(format=FORMAT, id=ids.new_id(), created=clock.now(), chunking=Chunking()))
+    try:
+        blobs.swap(HUB, None, fresh)
+    except Changed as now:
+        return now.value or b""
+    return fresh

@@ -1,0 +1,151 @@
+"""`kamld purge`: what is shown before, asked for, said after; and all other verbs afterwards."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Kamld, process
+
+SECRET = "this must not be kept: anna@example.org\n"
+
+
+@pytest.fixture
+def people(kamld: Kamld, digits: Path, hub: Path) -> Path:
+    """Two versions that have a file which must go, a split and a run that used it."""
+    (digits / "0/anna.txt").write_text(SECRET)
+    kamld("commit digits -m one")
+    (digits / "1/new.txt").write_text("new\n")
+    kamld("commit digits -m two")
+    kamld("tag digits@main~1 first")
+    kamld("run --name look -i digits -- cat digits/labels.csv")
+    return digits
+
+
+def traces(place: Path, text: str = SECRET) -> list[Path]:
+    return [p for p in place.rglob("*") if p.is_file() and text.strip().encode() in p.read_bytes()]
+
+
+PURGE = "purge digits:0/anna.txt --reason 'consent withdrawn'"
+
+
+def test_what_it_would_do(kamld: Kamld, people: Path, hub: Path) -> None:
+    said = kamld("purge digits:0/anna.txt --dry-run").out.splitlines()
+    assert said == [
+        "digits:0/anna.txt   1 content, 40 B",
+        "  default/digits  0/anna.txt  main, main~1",
+        "  runs that used or made such a version: default/1",
+        "Removes 40 B from 1 pack.",
+    ]
+    found = kamld("purge digits:0/anna.txt --dry-run --json").json
+    assert found["places"] == [
+        {"dataset": "default/digits", "path": "0/anna.txt", "versions": ["main", "main~1"]}
+    ]
+    assert traces(hub)
+
+
+def test_purged(kamld: Kamld, people: Path, hub: Path, here: Path) -> None:
+    before = {commit["id"] for commit in kamld("log digits --json").json}
+    said = kamld(f"{PURGE} --yes").out.splitlines()
+    assert said[0] == "Purged 1 content: 40 B from 1 pack."
+    assert said[-1].startswith("Copies that kamld does not know of may remain")
+    assert traces(hub) == []
+    assert {commit["id"] for commit in kamld("log digits --json").json} == before
+    error = kamld("cat digits:0/anna.txt", status=1).err
+    assert "default/digits:0/anna.txt was purged by ann on" in error
+    assert "consent withdrawn" in error
+    assert "purged_file" in error
+    assert kamld("cat digits:0/a.txt").out == "0/a\n"
+    assert "consent withdrawn" in kamld("purge --list").out
+    assert kamld("purge --list --json").json[0]["files"][0]["path"] == "0/anna.txt"
+    assert kamld(f"{PURGE} --yes").out  # again: there is nothing left to be removed
+    assert "1 file purged: left out on purpose" in kamld("fsck").out
+    kamld("gc")
+    assert kamld("doctor --json").json["ok"]
+
+
+def test_all_versions_can_still_be_had_without_it(kamld: Kamld, people: Path, here: Path) -> None:
+    kamld(f"{PURGE} --yes")
+    said = kamld("checkout digits out")
+    assert "Left out 0/anna.txt: default/digits:0/anna.txt was purged by ann" in said.err
+    assert sorted(os.listdir(here / "out/0")) == ["a.txt", "b.txt", "c.txt"]
+    assert kamld("checkout digits@first old --json").json["purged"] == ["0/anna.txt"]
+    assert "removed  0/anna.txt" in " ".join(kamld("status out").out.split()).replace(
+        "removed 0", "removed  0"
+    )
+    kamld("export digits out.tar")
+    kamld("export digits plain")
+    assert not (here / "plain/0/anna.txt").exists()
+    kamld("split digits --test 0.5 --seed 1")
+    kamld("checkout digits-train train")
+    kamld("diff digits@first digits")
+    kamld("show digits@first")
+    kamld("switch out main~1")
+    kamld("branch digits side")
+    kamld("commit out -b bare -m bare")  # without anna, for the folder has not got it
+    assert "Left out 0/anna.txt" in kamld("switch out main").err
+    assert not (here / "out/0/anna.txt").exists()
+    kamld("switch out bare")
+    (here / "out/more.txt").write_text("more")
+    kamld("commit out -m more")
+    kamld("merge digits bare")
+    said = kamld("run --name again -i digits@first -- true")
+    assert "1 of the files of digits was purged, and left out." in said.out + said.err
+    kamld("commit out -b without -m 'without it'")
+    assert "anna" not in kamld("ls digits@without:0").out
+
+
+def test_committing_it_again_is_refused_by_name(kamld: Kamld, people: Path, hub: Path, here: Path) -> None:
+    kamld(f"{PURGE} --yes")
+    (people / "1/more.txt").write_text("more\n")
+    said = kamld("commit digits -m again", status=1).err
+    assert "0/anna.txt has content that ann purged on" in said
+    assert "Remove the file, or name it in .kamldignore." in said
+    shutil.copytree(people, here / "other", ignore=shutil.ignore_patterns(".kamld"))
+    assert "anna.txt has content" in kamld("commit other -m new", status=1).err
+    assert traces(hub) == []
+    (people / "0/anna.txt").unlink()
+    kamld("commit digits -m 'without it'")
+
+
+def test_asked_for_and_answered(kamld: Kamld, people: Path, hub: Path) -> None:
+    assert "--yes" in kamld(PURGE, status=2).err  # nobody is there
+    kamld("purge digits:0/anna.txt --yes", status=2)  # no reason
+    kamld("purge digits --reason x --yes", status=1)
+    kamld("purge --reason x", status=2)
+    kamld("purge digits:0/nobody.txt --reason x --yes", status=1)
+    kamld("purge digits:0 --finish", status=2)
+    assert kamld("purge --finish").out == "There was nothing to be ended.\n"
+    assert traces(hub)
+    assert kamld("purge --list").out == "Nothing was purged in this hub.\n"
+
+
+@pytest.mark.parametrize(("typed", "status"), [("digits\n", 0), ("no\n", 1)])
+def test_the_name_is_typed(people: Path, here: Path, hub: Path, typed: str, status: int) -> None:
+    import pty
+
+    leader, follower = pty.openpty()
+    with process(PURGE, cwd=here, stdin=follower) as command:
+        os.write(leader, typed.encode())
+        out, err = command.communicate(timeout=60)
+    os.close(leader)
+    os.close(follower)
+    assert command.returncode == status, err
+    assert "This cannot be undone. Type digits to go on" in out
+    assert bool(traces(hub)) == bool(status)
+
+
+def test_checked_out_inputs_of_runs_go_too(kamld: Kamld, people: Path, hub: Path) -> None:
+    assert traces(hub / "local")
+    kamld(f"{PURGE} --yes")
+    assert traces(hub / "local") == []
+
+
+def test_an_old_hub_asks_for_its_upgrade(kamld: Kamld, hub: Path) -> None:
+    shutil.copytree(Path(__file__).parents[1] / "compat/hub-v1", hub)
+    path = "garden/flowers:measured.csv"
+    assert "kamld doctor --upgrade" in kamld(f"purge {path} --reason x --yes", status=1).err
+    kamld("doctor --upgrade")
+    kamld(f"purge {path} --every-version --reason x --yes")
+    assert kamld("fsck").out.splitlines()[-1] == "Everything is sound."
