@@ -59,7 +59,8 @@ def test_no_other_verb_moves_it(kamld: Kamld, guarded: Path, digits: Path, here:
         told = kamld(words, status=1).err
         assert re.search(r"protected_branch|ref_kind", told), words
     assert sorted(hub.rglob("*.pack")) == packs
-    assert "kamld commit -b NEW; then: kamld merge digits NEW" in kamld("commit digits -m two", status=1).err
+    way = 'kamld commit FOLDER -b NEW -m "…"; then: kamld merge digits NEW'
+    assert way in kamld("commit digits -m two", status=1).err
     (here / "from").mkdir()
     (here / "from/x").write_text("x")
     kamld("import from shop")

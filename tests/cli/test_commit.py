@@ -75,7 +75,8 @@ def test_a_protected_branch(kamld: Kamld, digits: Path) -> None:
     kamld("commit digits -m one")
     kamld("branch digits@main --protect")
     (digits / "0/a.txt").write_text("two")
-    assert "kamld commit -b NEW" in kamld("commit digits -m two", status=1).err
+    assert "kamld commit FOLDER -b NEW" in kamld("commit digits -m two", status=1).err
+    assert "kamld commit digits -b NEW" in kamld("status digits").out
     assert "protected_branch" in kamld("commit digits --amend", status=1).err
     assert "The folder is on two now" in kamld("commit digits -b two -m two").out
     kamld("merge digits two")

@@ -80,3 +80,21 @@ def test_what_was_measured_of_two_versions_of_a_model(kamld: Kamld, here: Path) 
     assert found[0] == {"name": "acc", "before": 0.5, "after": 0.75, "run_before": 1, "run_after": 2}
     assert found[1]["before"] == "nan"
     assert "Nothing was measured" not in kamld("diff net@v1 --metrics", status=2).err
+
+
+def test_a_word_that_names_nothing_is_no_answer_of_no_change(kamld: Kamld, changed: Path) -> None:
+    kamld("commit digits -m two")
+    kamld("branch digits dev")
+    two = "digits@main~1 @main"
+    for words in ("digits@main nosuch", f"{two} nosuch", "digits *.gif", "digits@main 'x/*.png'"):
+        assert "(unknown_path)" in kamld(f"diff {words}", status=1).err
+    assert "kamld diff digits@OTHER @dev" in kamld("diff digits@main dev", status=1).err
+    assert "no change" in kamld("diff digits@main 0/b.txt").out  # it is there, and as it was
+    assert "no change" in kamld("diff digits@main~1 @main '0/[bc].txt'").out
+
+
+def test_a_name_as_a_shell_completes_it(kamld: Kamld, changed: Path) -> None:
+    for words in ("ls digits/", "show ./digits", "log digits/", "tag digits/ v7", "ls digits/0/a.txt"):
+        wrong = words.endswith("a.txt")
+        said = kamld(words, status=1 if wrong else 0)
+        assert ("(bad_name)" in said.err) == wrong

@@ -149,3 +149,16 @@ def test_an_old_hub_asks_for_its_upgrade(kamld: Kamld, hub: Path) -> None:
     kamld("doctor --upgrade")
     kamld(f"purge {path} --every-version --reason x --yes")
     assert kamld("fsck").out.splitlines()[-1] == "Everything is sound."
+
+
+def test_restore_says_that_it_is_gone(kamld: Kamld, people: Path) -> None:
+    kamld(f"{PURGE} --yes")
+    (people / "0/anna.txt").unlink(missing_ok=True)
+    said = kamld("restore digits 0/anna.txt")
+    assert "Left out 0/anna.txt: default/digits:0/anna.txt was purged" in said.err
+    assert said.out == ""
+    (people / "labels.csv").unlink()
+    answer = kamld("restore digits . --json").json
+    assert [one["path"] for one in answer["changes"]] == ["labels.csv"]
+    assert answer["purged"] == ["0/anna.txt"]
+    assert not (people / "0/anna.txt").exists()

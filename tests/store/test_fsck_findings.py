@@ -15,6 +15,7 @@ from kamld.store.fsck import check as check_blobs
 from kamld.store.fsck.report import SHOWN
 from kamld.store.index import Index, build
 from kamld.store.objects import Place
+from kamld.store.refs.seen import note_refs
 from kamld.store.trees import FILE, Entry, entries_of
 from tests.store.hubs import commit, fresh, head, put
 
@@ -291,3 +292,16 @@ def test_interrupted_it_leaves_nothing_running() -> None:
     with pytest.raises(KeyboardInterrupt):
         check_blobs(repository.blobs, threads=2, progress=stop)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("fsck")]
+
+
+def test_a_ref_that_a_collection_saw_and_that_is_gone() -> None:
+    blobs = MemoryBlobs()
+    small(blobs)
+    note_refs(blobs)
+    assert check(blobs).sound
+    (key,) = [listed.key for listed in blobs.list("refs/") if listed.key.endswith("/main")]
+    blobs.delete(key)
+    report = check(blobs)
+    assert "lost_ref" in codes(report)
+    assert not report.sound
+    assert 'the branch, tag or alias "main" of' in " ".join(one.what for one in report.findings)

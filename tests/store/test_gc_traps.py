@@ -350,3 +350,37 @@ def test_a_pack_joined_and_not_deleted_goes() -> None:
         collect(open_hub(repository.blobs), 30, NOW)
     assert [listed.key[9:-5] for listed in repository.blobs.list("packs/")] == [name.hex()]
     check_whole(open_hub(repository.blobs), dataset)
+
+
+def test_what_lost_refs_led_to_is_no_garbage() -> None:
+    repository, dataset = fresh()
+    one = commit(repository, dataset, {b"a": data(1)}).commit_id
+    two = commit(repository, dataset, {b"b": data(2)}, one, branch="dev").commit_id
+    garbage(repository, dataset, {b"c": data(3)})
+    assert collect(repository, 0, NOW).condemned
+    assert collect(repository, 0, NOW).deleted
+    for room in ("main", "dev"):
+        (key,) = [one.key for one in repository.blobs.list("refs/") if one.key.endswith(f"/{room}")]
+        kept = repository.blobs.get(key)
+        repository.blobs.delete(key)
+        for _ in range(2):
+            with pytest.raises(SystemFault) as caught:
+                collect(open_hub(repository.blobs), 0, NOW)
+            assert caught.value.code == "lost_refs"
+        repository.blobs.swap(key, None, kept)
+    assert collect(repository, 0, NOW).deleted == 0
+    assert [files_of(repository, commit_id) for commit_id in (one, two)] == [{b"a": data(1)}, {b"b": data(2)}]
+
+
+def test_a_dataset_whose_refs_are_all_lost_stops_the_first_collection_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("kamld.store.refs.seen._BEGUN", NOW)
+    repository, dataset = fresh()
+    commit(repository, dataset, {b"a": data(1)})
+    for listed in list(repository.blobs.list("refs/")):
+        repository.blobs.delete(listed.key)
+    with pytest.raises(SystemFault, match="which version p/d was") as caught:
+        collect(repository, 0, NOW)
+    assert caught.value.code == "lost_refs"
+    assert "kamld rm p/d" in caught.value.hint

@@ -81,11 +81,11 @@ class App:
 
     def name(self, text: str) -> Name:
         """Raises Invalid."""
-        return parse_name(text, self.project)
+        return parse_name(_as_named(text), self.project)
 
     def reference(self, text: str) -> Reference:
         """Raises Invalid."""
-        return parse_reference(text, self.project)
+        return parse_reference(_as_named(text), self.project)
 
     def dataset(self, text: str) -> Dataset:
         """A dataset or model by its name alone. Raises Invalid, NotFound."""
@@ -111,6 +111,11 @@ class App:
                 "Bring it back, or write its new place into .kamld/folder.json there.",
             )
         return self._open(binding.hub)
+
+
+def _as_named(text: str) -> str:
+    """Without what a shell adds when it completes the name of a folder beside."""
+    return text.removeprefix("./").removesuffix("/") if not {"@", ":"} & set(text) else text
 
 
 def tree_cache(app: App) -> TreeCache:

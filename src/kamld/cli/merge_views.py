@@ -71,7 +71,9 @@ def _landed(dataset: Dataset, outcome: Outcome) -> None:
     _tables(outcome)
     views.show_changes(outcome.changes)
     again = dataset.name + ("" if outcome.request.branch == MAIN else f"@{outcome.request.branch}")
-    render.say(f"To take that back: kamld undo {again}")
+    branch = f"{dataset.name}@{outcome.request.branch}"
+    lift = f"kamld branch {branch} --unprotect, then " if outcome.protection else ""
+    render.say(f"To take that back: {lift}kamld undo {again}")
 
 
 def _would(dataset: Dataset, outcome: Outcome) -> None:

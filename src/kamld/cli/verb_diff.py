@@ -1,5 +1,6 @@
 """`kamld diff`: what differs between two versions, or between a folder and its last commit."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -15,8 +16,8 @@ from kamld.cli import diff_views, render, views
 from kamld.cli.context import Door, existing_folder, json_option, pass_door
 from kamld.cli.views import plain
 from kamld.errors import Invalid, NotFound, UsageError
-from kamld.records.history import Commit
-from kamld.store import Change, Repository
+from kamld.records.history import Commit, Dataset
+from kamld.store import Change, Repository, Tree
 from kamld.store.refs.revisions import Resolved
 from kamld.store.trees import diff
 from kamld.workspace import find_binding, folder_status
@@ -33,6 +34,8 @@ class _Compared:
     changes: list[Change]
     folder: Path | None = None  # where the new files are, if not in the hub
     models: tuple[str, str] | None = None  # the commits, if these are versions of models
+    trees: tuple[Tree, ...] = ()  # the two sides, as far as they are in the hub
+    of: Dataset | None = None
 
 
 @click.command("diff")
@@ -66,6 +69,7 @@ def command(
     if measured:
         _show_metrics(door.app, compared, as_json=as_json)
         return
+    _check_there(compared, paths)
     changes = [change for change in compared.changes if _is_asked(change.path, paths)]
     wanted = Wanted(
         key=key.split(",") if key else None,
@@ -102,22 +106,25 @@ def _compared(app: App, words: Sequence[str]) -> tuple[_Compared, Sequence[str]]
         top, binding = find_binding(existing_folder(app.folder, Path(first)), app.of_binding)
         repository = app.of_binding(top, binding)
         changes = folder_status(top, binding, repository).changes
-        name = bound_dataset(repository, top, binding).name  # which is not the binding's after `kamld mv`
-        title = f"{name}: {render.commit_id(binding.commit)} → {words[0] if words else '.'}"
-        return _Compared(repository, title, changes, top), words[1:]
+        of = bound_dataset(repository, top, binding)  # whose name is not the binding's after `kamld mv`
+        title = f"{of.name}: {render.commit_id(binding.commit)} → {words[0] if words else '.'}"
+        trees = _trees(repository, repository.commit(binding.commit)) if words[1:] else ()
+        return _Compared(repository, title, changes, top, None, trees, of), words[1:]
     one = app.resolve(first)
     other = _second(app, first, second) if second else None
     if other is not None:
         title = f"{one.dataset.name} {render.commit_id(one.commit_id)} → {render.commit_id(other.commit_id)}"
         changes = _diff(app.repository, one.commit, other.commit)
-        return _Compared(app.repository, title, changes, None, _models(one, other.commit_id)), words[2:]
+        trees, models = _trees(app.repository, one.commit, other.commit), _models(one, other.commit_id)
+        return _Compared(app.repository, title, changes, None, models, trees, one.dataset), words[2:]
     parent = one.commit.parents[0] if one.commit.parents else None
     before = app.repository.commit(parent) if parent else None
     came_from = render.commit_id(parent) if parent else "nothing"
     title = f"{one.dataset.name} {came_from} → {render.commit_id(one.commit_id)}"
     changes = _diff(app.repository, before, one.commit)
     models = _models(one, parent, one.commit_id) if parent else None
-    return _Compared(app.repository, title, changes, None, models), words[1:]
+    trees = _trees(app.repository, before, one.commit)
+    return _Compared(app.repository, title, changes, None, models, trees, one.dataset), words[1:]
 
 
 def _models(of: Resolved, *commits: str) -> tuple[str, str] | None:
@@ -177,6 +184,35 @@ def _runs(one: MetricChange) -> str:
 
 def _is_path_in(folder: Path, word: str) -> bool:
     return (folder / word).exists() or any(mark in word for mark in "*?[")
+
+
+def _trees(repository: Repository, *commits: Commit | None) -> tuple[Tree, ...]:
+    return tuple(repository.tree(commit) for commit in commits if commit)
+
+
+def _check_there(compared: _Compared, paths: Sequence[str]) -> None:
+    """Raises NotFound (unknown_path) for a word that names nothing on either side."""
+    for word in paths:
+        if any(_is_asked(change.path, [word]) for change in compared.changes) or (
+            compared.folder and os.path.lexists(compared.folder / word)
+        ):
+            continue
+        if any(_has(tree, word) for tree in compared.trees):
+            continue
+        hint = "kamld ls shows what a version has."
+        if compared.of:
+            ref = compared.repository.refs.find(compared.of, word.removeprefix("@"))
+            name = compared.of.name
+            hint = f"kamld ls {name} shows what there is."
+            if ref and ref.commit:
+                hint = f"To compare with that {ref.kind}: kamld diff {name}@OTHER @{ref.name}"
+        raise NotFound("unknown_path", f'Neither side has a file or folder "{word}".', hint)
+
+
+def _has(tree: Tree, word: str) -> bool:
+    if any(mark in word for mark in "*?["):
+        return any(_is_asked(path, [word]) for path in tree.entries().paths)
+    return len(tree.under(os.fsencode(word.strip("/")))) > 0
 
 
 def _is_asked(path: bytes, paths: Sequence[str]) -> bool:

@@ -7,8 +7,10 @@ import click
 
 from kamld.cli import render, views
 from kamld.cli.context import Door, existing_folder, json_option, pass_door
+from kamld.cli.left_out import paths_left_out, tell_left_out
 from kamld.errors import Invalid, UsageError
 from kamld.records.names import Name, Reference, parse_revision
+from kamld.store.trees import entries_of, present
 from kamld.workspace import find_binding, read_binding
 from kamld.workspace.settle import bound_dataset
 from kamld.workspace.switch import restore
@@ -47,10 +49,17 @@ def command(door: Door, words: tuple[str, ...], revision: str | None, as_json: b
         name = Name(dataset.project, dataset.name)
         commit_id = repository.resolve(Reference(name, parse_revision(revision))).commit_id
     with render.progress("Writing") as advance:
-        changes = restore(repository, top, wanted, commit_id, progress=advance)
+        asked = restore(repository, top, wanted, commit_id, progress=advance)
+    brought = entries_of([change.new for change in asked if change.new])
+    gone = set(present(repository.objects, brought)[1])
+    changes = [change for change in asked if change.path not in gone]
     if as_json:
         rows = [views.change_json(change) for change in changes]
-        render.json_value({"folder": str(top), "commit": commit_id, "changes": rows})
+        left_out = paths_left_out(repository.objects, brought)
+        render.json_value({"folder": str(top), "commit": commit_id, "changes": rows, "purged": left_out})
+        return
+    tell_left_out(repository.objects, brought)
+    if gone and not changes:
         return
     if not changes:
         render.say(f"Nothing differs from {render.commit_id(commit_id)} there.")

@@ -73,7 +73,7 @@ def _show(
         render.say(f"Nothing has changed ({render.files(status.files)}, {render.size(status.bytes)}).")
         return
     views.show_changes(status.changes, _tables(repository, top, status.changes), renamed=status.renamed)
-    if not binding.branch:
+    if not binding.branch or (ref and ref.protection):
         render.say(f'Commit to a new branch: kamld commit {quote(folder)} -b NEW -m "…"')
         return
     render.say(f'Commit with: kamld commit {quote(folder)} -m "…"')

@@ -185,6 +185,12 @@ class Condemned(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return frozenset(bytes.fromhex(name) for name in self.packs + self.gone + self.gone_before)
 
 
+class SeenRefs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Keys of the refs that there were when something was condemned last."""
+
+    refs: tuple[str, ...] = ()
+
+
 class SealedMoves(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A full part of a ref's log, moved out of the ref."""
 

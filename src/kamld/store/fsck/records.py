@@ -14,7 +14,7 @@ from kamld.blobs import Blobs, Missing
 from kamld.errors import SystemFault
 from kamld.records.deployment import DeploymentEvent
 from kamld.records.hints import Last
-from kamld.records.history import Condemned, Dataset, Move, Named, Ref, Removed, SealedMoves
+from kamld.records.history import Condemned, Dataset, Move, Named, Ref, Removed, SealedMoves, SeenRefs
 from kamld.records.holes import Hole, Purging
 from kamld.records.merging import PendingMerge
 from kamld.records.names import MAIN
@@ -24,6 +24,7 @@ from kamld.store.fsck.report import Finding
 from kamld.store.leases import CONDEMNED
 from kamld.store.objects.holes import PREFIX as HOLES
 from kamld.store.objects.holes import PURGING
+from kamld.store.refs.seen import SEEN
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 _NUMBERED = re.compile(r"(?:run-numbers|deployments)/(?P<of>.+)/(?P<number>[0-9]{8,})")
@@ -58,6 +59,7 @@ class _Reading:
             self._read_runs()
             self._read_events()
             self._one(CONDEMNED, Condemned)
+            self._look_for_seen_refs()
             self._read_holes()
             self.found.merges = [merge for _, merge in self._all("merges/", PendingMerge)]
 
@@ -99,6 +101,15 @@ class _Reading:
             if one.id in self.found.named and not any(ref.name == MAIN for ref in refs_there):
                 has = f"other refs and no {MAIN}" if refs_there else "no version"
                 self.found.notes.append(f"{one.project}/{one.name} has {has}: none yet, or it was lost.")
+
+    def _look_for_seen_refs(self) -> None:
+        """Those that a collection saw, and that cannot have been deleted since."""
+        seen, present = self._one(SEEN, SeenRefs), {listed.key for listed in self._blobs.list("refs/")}
+        names = {one.id: f"{one.project}/{one.name}" for one in self.found.datasets}
+        for key in sorted(set(seen.refs) - present) if seen else ():
+            dataset_id, _, word = key.removeprefix("refs/").partition("/")
+            of = names.get(dataset_id, "a removed dataset")
+            self._tell("lost_ref", key, f'the branch, tag or alias "{unquote(word)}" of {of} is not there')
 
     def _moves(self, ref: Ref) -> Iterator[Move]:
         yield from reversed(ref.moves)

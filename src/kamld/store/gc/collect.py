@@ -27,6 +27,7 @@ from kamld.store.gc.roots import Root, Since, find_roots, forgotten_datasets, si
 from kamld.store.gc.unlisted import whole_index
 from kamld.store.leases import CONDEMNED, READING, Held, condemned
 from kamld.store.objects.holes import check_no_purge
+from kamld.store.refs.seen import check_refs, forget_refs, note_refs
 from kamld.store.repository import Repository
 
 COLLECTING = "collection"  # what the lease of one says
@@ -57,6 +58,7 @@ def collect(
     """
     repository.hub.check_deleting("kamld gc")
     with _alone(repository) as lease:
+        check_refs(repository.blobs, repository.names)
         record, _ = condemned(repository.blobs)
         done = Collected()
         if record.since:
@@ -73,6 +75,7 @@ def collect(
         names = garbage.sparse
         if not names:
             return done
+        note_refs(repository.blobs)
         now = _condemn(repository, names)
         return replace(done, condemned=len(names), condemned_bytes=garbage.bytes, since=now)
 
@@ -151,6 +154,8 @@ def _forget(repository: Repository, after: Since) -> Iterable[str]:
     for removed in forgotten_datasets(repository, after):
         dataset = removed.dataset
         if repository.names.forget(removed):  # else: somebody has it back
+            refs = [one.key for one in repository.blobs.list(f"refs/{dataset.id}/")]
+            forget_refs(repository.blobs, refs)
             for room in ("refs", "log", "merges"):
                 for listed in list(repository.blobs.list(f"{room}/{dataset.id}/")):
                     repository.blobs.delete(listed.key)

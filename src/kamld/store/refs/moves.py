@@ -195,7 +195,8 @@ def protected(dataset: Dataset, name: str) -> Conflict:
     return Conflict(
         "protected_branch",
         f"{name} of {dataset.name} is protected: only kamld merge moves it, once its checks pass.",
-        f"Commit to another branch: kamld commit -b NEW; then: kamld merge {dataset.name} NEW{into}."
+        'Commit to another branch: kamld commit FOLDER -b NEW -m "…";'
+        f" then: kamld merge {dataset.name} NEW{into}."
         f" To lift it: kamld branch {dataset.name}@{name} --unprotect",
     )
 

@@ -1,0 +1,80 @@
+"""Which refs a collection saw. A ref is never deleted, as long as its dataset can be had back: one that was
+deleted by people is still there, and names nothing. So one that is not there any more was lost, and
+what it alone led to must not be taken for garbage.
+"""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from urllib.parse import unquote
+
+from kamld import clock
+from kamld.blobs import Blobs, Changed, Missing
+from kamld.errors import SystemFault
+from kamld.records.history import SeenRefs
+from kamld.store.envelope import seal, unseal
+from kamld.store.refs.names import Names
+
+SEEN = "gc/refs.json"
+_SHOWN = 3
+_BEGUN = timedelta(hours=1)  # so long a dataset may be without its first version
+
+
+def check_refs(blobs: Blobs, dataset_names: Names) -> None:
+    """Raises SystemFault (lost_refs)."""
+    seen, _ = _read(blobs)
+    present, live = _present(blobs), dataset_names.all()
+    names = {dataset.id: f"{dataset.project}/{dataset.name}" for dataset in live}
+    lost = [key.split("/", 2)[1:] for key in sorted(set(seen.refs) - present)]
+    if lost:
+        of = [f"{names.get(dataset_id, 'a removed dataset')}@{unquote(word)}" for dataset_id, word in lost]
+        raise _lost(of, "Or make it anew: kamld branch NAME@REVISION BRANCH")
+    there = {key.split("/")[1] for key in present}
+    long_ago = clock.moment(clock.now()) - _BEGUN
+    old = [dataset.id for dataset in live if clock.moment(dataset.created) < long_ago]
+    if of := sorted(names[one] for one in old if one not in there):
+        raise _lost(of, f"If it never had a version: kamld rm {of[0]}")
+
+
+def _lost(of: list[str], otherwise: str) -> SystemFault:
+    more = f" and {len(of) - _SHOWN} more" if len(of) > _SHOWN else ""
+    return SystemFault(
+        "lost_refs",
+        f"The hub does not know any more which version {', '.join(of[:_SHOWN])}{more} was."
+        " Nothing was deleted, for it may still be here.",
+        f"From a copy of the hub: kamld fsck --repair --from COPY. {otherwise}",
+    )
+
+
+def note_refs(blobs: Blobs) -> None:
+    """Before anything is condemned."""
+    _swap(blobs, set())
+
+
+def forget_refs(blobs: Blobs, keys: Iterable[str]) -> None:
+    """These are about to be deleted: their dataset is forgotten."""
+    _swap(blobs, set(keys))
+
+
+def _swap(blobs: Blobs, without: set[str]) -> None:
+    while True:
+        seen, data = _read(blobs)
+        now = SeenRefs(refs=tuple(sorted((set(seen.refs) | _present(blobs)) - without)))
+        if now == seen:
+            return
+        try:
+            blobs.swap(SEEN, data, seal(now))
+            return
+        except Changed:
+            continue
+
+
+def _read(blobs: Blobs) -> tuple[SeenRefs, bytes | None]:
+    try:
+        data = blobs.get(SEEN)
+    except Missing:
+        return SeenRefs(), None
+    return unseal(data, SeenRefs, SEEN), data
+
+
+def _present(blobs: Blobs) -> set[str]:
+    return {listed.key for listed in blobs.list("refs/")}
