@@ -1,5 +1,6 @@
 """Which names a disk can hold, also disks of other rules than the one these tests run on."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,18 @@ def test_a_link_in_a_version_is_never_written_through(tmp_path: Path) -> None:
     with pytest.raises(Invalid):
         materialise(repository.objects, both, tmp_path / "out", threads=1)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@given(st.lists(st.sampled_from([b"a/", b"b/", b"c/d/", b""]), max_size=60), st.integers(1, 8))
+def test_threads_take_whole_folders(folders: list[bytes], batch: int) -> None:
+    paths = sorted(folder + b"%03d" % number for number, folder in enumerate(folders))
+    rows = list(range(len(paths)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(placing_files, "_BATCH", batch)
+        patch.setattr(placing_files, "_MOST", 4 * batch)
+        parts = [list(part) for part in placing_files._by_folders(paths, rows)]
+    assert [row for part in parts for row in part] == rows
+    assert all(len(part) <= 4 * batch for part in parts)
+    for one, two in pairwise(parts):
+        split = paths[one[-1]].rpartition(b"/")[0] == paths[two[0]].rpartition(b"/")[0]
+        assert not split or len(one) == 4 * batch

@@ -1,6 +1,7 @@
 """A version's files written into an empty folder."""
 
 import os
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -13,7 +14,8 @@ from kamld.store.trees import EXECUTABLE, FOLDER, SYMLINK
 from kamld.workspace.placing.handles import Handles
 from kamld.workspace.placing.paths import check_paths, check_room, folders_of, rules_of
 
-_BATCH = 512  # files a thread writes before it takes the next
+_BATCH = 512  # files that a thread writes before it takes others, at least
+_MOST = 4096
 
 
 def materialise(
@@ -50,6 +52,19 @@ def _make_folders(top: int, entries: Entries) -> None:
             handles.make(path)
 
 
+def _by_folders(paths: Sequence[bytes], rows: Sequence[int]) -> Iterator[Sequence[int]]:
+    """The rows in parts of whole folders, where these are not too large: threads that make files in
+    one folder wait for each other."""
+    start, folder = 0, b""
+    for at, row in enumerate(rows):
+        above = paths[row].rpartition(b"/")[0]
+        if (above != folder and at - start >= _BATCH) or at - start >= _MOST:
+            yield rows[start:at]
+            start = at
+        folder = above
+    yield rows[start:]
+
+
 def _write_files(
     objects: Objects, entries: Entries, rows: list[int], top: int, mode: int, threads: int,
     progress: Progress | None,
@@ -71,8 +86,7 @@ def _write_files(
 
     with ThreadPoolExecutor(threads, "checkout") as pool:
         try:
-            parts = [rows[at : at + _BATCH] for at in range(0, len(rows), _BATCH)]
-            for count, size in pool.map(write, parts):
+            for count, size in pool.map(write, _by_folders(entries.paths, rows)):
                 if progress:
                     progress(count, size)
         except BaseException:
