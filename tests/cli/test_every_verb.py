@@ -18,6 +18,12 @@ from tests.cli.every_verb.folders import Folders
 from tests.cli.every_verb.machine import contents, files, names, paths, ref_names, taken
 from tests.cli.every_verb.model import Dataset, Files, Folder, Version, changes
 
+VERBS = {
+    "init", "commit", "status", "diff", "log", "show", "ls", "checkout", "restore",
+    "branch", "switch", "merge", "resolve", "undo", "tag", "alias", "import", "export",
+    "split", "mv", "rm", "purge", "gc", "fsck", "rebuild", "du", "doctor",
+}  # fmt: skip
+
 
 class EveryVerb(Folders):
     @rule(data=st.data(), new=ref_names, kind=st.sampled_from(["branch", "tag", "alias"]))
@@ -65,6 +71,34 @@ class EveryVerb(Folders):
         assert said["result"] == "merged"
         wanted = self.decided(ours, theirs, side) if joined else self.read_version(dataset, into)
         self.merged(dataset, into, source, theirs, self.learn(dataset, into, wanted, (ours, theirs)))
+
+    @rule(data=st.data(), path=paths, side=st.sampled_from(["ours", "theirs"]))
+    def disagree(self, data: st.DataObject, path: str, side: str) -> None:
+        """Two people change one file differently; the merge waits, and a decision lands it."""
+        dataset = self.some_dataset(data)
+        into = data.draw(st.sampled_from(dataset.live("branch")), label="into")
+        if (dataset.name, into) in self.model.waiting:
+            return
+        base = dataset.head(into)
+        before = self.model.versions[base].files
+        self.made += 1
+        other = f"other-{self.made}"
+        self.say("branch", f"{dataset.name}@{into}", other)
+        dataset.put(other, "branch", base)
+        for branch in (into, other):
+            place = self.fresh()
+            self.say("checkout", f"{dataset.name}@{branch}", str(place))
+            folder = Folder(dataset, branch, base, before | {path: f"as {branch} has it\n".encode()})
+            (place / path).parent.mkdir(parents=True, exist_ok=True)
+            (place / path).write_bytes(folder.files[path])
+            self.commit_folder(str(place), folder, f"as {branch} has it")
+        ours, theirs = dataset.head(into), dataset.head(other)
+        words = ("merge", dataset.name, other, "--into", into)
+        assert [c["path"] for c in self.say(*words, status=1)["conflicts"]] == [path]
+        assert dataset.head(into) == self.say("show", f"{dataset.name}@{into}")["id"]  # nothing has moved
+        assert self.say("resolve", dataset.name, path, "--into", into, f"--{side}")["result"] == "merged"
+        chosen = self.model.versions[ours if side == "ours" else theirs].files
+        dataset.put(into, "branch", self.learn(dataset, into, chosen, (ours, theirs)))
 
     def any_status(self, words: list[str]) -> int:
         """That of the same merge when it is only tried."""
@@ -256,6 +290,7 @@ def test_every_verb_does_what_the_model_says(
             suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip
+    assert not VERBS - taken.keys(), "so many steps try each verb"
     with capfd.disabled():
         each = ", ".join(f"{count} {verb}" for verb, count in taken.most_common())
         print(f"\n{sum(taken.values()):,} commands: {each}")
