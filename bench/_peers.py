@@ -85,6 +85,9 @@ def _oxen(words: str) -> str:
     return f"{_PYTHON} -c \"import oxen, oxen.user; r = oxen.Repo('data'); {words}\""
 
 
+_GIT_INIT = "git init -q data && git -C data config gc.auto 0"
+# Git packs in the background after large commits: done at its end here, so that it slows no next step.
+_GIT_AFTER = "cd data && git tag v{n} && git -c gc.auto=6700 -c gc.autoDetach=false gc -q --auto"
 _GIT_DIFF = "cd data && git diff --stat v{m} v{n}"
 _KAMLD = str(Path(sys.executable).parent / "kamld")
 _DVC = f"{_bin('dvc')}/dvc"
@@ -98,14 +101,14 @@ _KNOWN = {
              f"{_KAMLD} tag data@main v{{n}}"),
         Tool("cp", "cp --version | head -1", "mkdir kept", "cp -r data kept/{n}", None, "cp -r kept/{n} out",
              "kept", diff="diff -rq kept/{m} kept/{n} || true"),
-        Tool("git", "git --version", "git init -q data", "cd data && git add -A && git commit -qm v{n}",
+        Tool("git", "git --version", _GIT_INIT, "cd data && git add -A && git commit -qm v{n}",
              "cd data && git status", "cd data && git worktree add -q --detach ../out v{n}", "data/.git",
-             "cd data && git checkout -q v{n}", _GIT_DIFF, "cd data && git tag v{n}"),
-        Tool("git-lfs", "git lfs version", "git init -q data && cd data && git lfs install --local"
+             "cd data && git checkout -q v{n}", _GIT_DIFF, _GIT_AFTER),
+        Tool("git-lfs", "git lfs version", f"{_GIT_INIT} && cd data && git lfs install --local"
              " && git lfs track '*.bin' '*.csv' '*.parquet' '*.safetensors' && git add .gitattributes",
              "cd data && git add -A && git commit -qm v{n}", "cd data && git status",
              "cd data && git worktree add -q --detach ../out v{n}", "data/.git",
-             "cd data && git checkout -q v{n}", _GIT_DIFF, "cd data && git tag v{n}"),
+             "cd data && git checkout -q v{n}", _GIT_DIFF, _GIT_AFTER),
         Tool("restic", "restic version", "restic init -q", "restic backup -q --tag v{n} data",
              "restic backup -q --dry-run data", "restic restore -q latest --tag v{n} --target out", "repo",
              diff="restic diff -q $(cat v{m}.id) $(cat v{n}.id)",

@@ -15,7 +15,8 @@ _LINE = 100  # bytes of a row of the CSV, about
 @dataclass(frozen=True, slots=True)
 class Work:
     """`make` fills a new folder; `edit` changes one thing in it, `edit_more` about 1 % (or None: it is
-    one file). `scale` 1.0 is the size that is spoken of."""
+    one file). `scale` 1.0 is the size that is spoken of. `close`: the peers that the store is held
+    against, which are there in every round."""
 
     name: str
     about: str
@@ -24,6 +25,7 @@ class Work:
     edit_more: Callable[[Path], None] | None
     peers: tuple[str, ...]
     rounds: int
+    close: tuple[str, ...]
 
 
 def _small(folder: Path, scale: float) -> None:
@@ -165,19 +167,38 @@ def _write_layers(folder: Path, size: int, *, changed: bool) -> None:
     (folder / "model.new").replace(folder / "model.safetensors")
 
 
+def _huge(folder: Path, scale: float) -> None:
+    """Two letters a byte: half can be compressed, nothing repeats."""
+    folder.mkdir(parents=True)
+    source = np.random.default_rng(5)
+    with open(folder / "huge.bin", "wb") as file:
+        file.writelines(source.integers(0, 16, 10**6, np.uint8).tobytes() for _ in range(int(10_000 * scale)))
+
+
+def _edit_huge(folder: Path) -> None:
+    """A megabyte in the middle becomes another, in place: there may be no room for a second file."""
+    with open(folder / "huge.bin", "r+b") as file:
+        file.seek((folder / "huge.bin").stat().st_size // 2)
+        file.write(bytes(1_000_000))
+
+
 ALL = ("cp", "git", "git-lfs", "restic", "borg", "dvc", "oxen")
 FEW = ("cp", "git", "restic", "borg")  # the others take the better part of an hour for a million files
 WORKS = {
     work.name: work
     for work in (
-        Work("small", "100,000 files of 4.8 KB", _small, _edit_file, _edit_one_in_a_hundred, ALL, 5),
-        Work("tiny", "1,000,000 files of 64 B", _tiny, _edit_file, _edit_one_in_a_hundred, FEW, 3),
-        Work("csv", "one CSV of 1 GB, a row inserted in the middle", _csv, _edit_csv, None, ALL, 3),
+        Work("small", "100,000 files of 4.8 KB", _small, _edit_file, _edit_one_in_a_hundred, ALL, 5,
+             ("cp", "git", "restic")),
+        Work("tiny", "1,000,000 files of 64 B", _tiny, _edit_file, _edit_one_in_a_hundred, FEW, 3,
+             ("cp", "git")),
+        Work("csv", "one CSV of 1 GB, a row inserted in the middle", _csv, _edit_csv, None, ALL, 3,
+             ("cp", "dvc")),
         Work("parquet", "one Parquet of 1 GB, written again with one more column", _parquet, _add_column,
-             None, ALL, 3),
+             None, ALL, 3, ("cp", "dvc")),
         Work("parquet-cdc", "the same, its pages cut by content by the writer", _parquet_by_content,
-             _add_column_by_content, None, ("cp", "dvc"), 3),
+             _add_column_by_content, None, ("cp", "dvc"), 3, ("cp", "dvc")),
         Work("checkpoint", "one safetensors of 500 MB, one layer in ten changed", _checkpoint, _train_on,
-             None, ALL, 3),
+             None, ALL, 3, ("cp", "dvc")),
+        Work("huge", "one file of 10 GB, a megabyte of it changed", _huge, _edit_huge, None, (), 1, ()),
     )
 }  # fmt: skip

@@ -1,11 +1,13 @@
 """The store beside cp, git, git-lfs, restic, borg, DVC and Oxen: the same work, interleaved, in one run.
 
-    ./dev bench store -- [--work small,csv] [--peers cp,git] [--rounds N] [--scale 0.1] [--json FILE]
+    ./dev bench store -- [--work small,csv] [--peers cp,git] [--rounds N] [--others N] [--scale 0.1]
+                         [--json FILE]
 
 For each tool and each round, in a fresh folder: first commit, nothing changed (status), one thing
 changed (status, then commit), 1 % changed (commit), switch between those two, diff, checkout into a
 new folder. `sync` before each; medians. Bytes stored and peak anonymous memory of each step are kept
-too. Prints tables with ratios and writes all as JSON.
+too. Prints tables with ratios and writes all as JSON, into the file that has other works' figures
+already, if they are of the same machine.
 """
 
 import argparse
@@ -30,6 +32,7 @@ from _work import WORKS, Work
 STEPS = ("first commit", "status", "commit of one change", "switch", "diff", "checkout")
 OURS = "kamld"
 _INODES_LEFT = 6_000_000  # what one tool may need for a million files
+_ROUNDS_LEFT = 1.5  # that the disk has room for, or it is cleared
 _FORGOTTEN = 65  # seconds
 
 
@@ -38,23 +41,36 @@ def main() -> None:
     words.add_argument("--work", default=",".join(WORKS), help="which works, of " + ", ".join(WORKS))
     words.add_argument("--peers", help="which tools beside; default: each work's own")
     words.add_argument("--rounds", type=int, help="default: each work's own (5 or 3)")
+    words.add_argument(
+        "--others", type=int, default=1, help="rounds of the tools that nobody is held against"
+    )
     words.add_argument("--scale", type=float, default=1.0, help="part of the full size")
     words.add_argument("--json", type=Path, help="where the figures are written")
     words.add_argument("--dir", type=Path, help="a folder on the disk that is to be measured")
     asked = words.parse_args()
-    results = {"date": time.strftime("%Y-%m-%d"), "scale": asked.scale, **_machine(), "works": {}}
+    results = _begun(asked.json, {"scale": asked.scale, **_machine()})
     for name in asked.work.split(","):
         work = WORKS[name]
         beside = list(work.peers) if asked.peers is None else [p for p in asked.peers.split(",") if p]
         found = tools([OURS, *beside])
-        results["tools"] = results.get("tools", {}) | {tool.name: _version(tool) for tool in found}
+        results["tools"] |= {tool.name: _version(tool) for tool in found}
         with tempfile.TemporaryDirectory(dir=asked.dir) as top:
-            taken = _rounds(work, found, Path(top), asked.rounds or work.rounds, asked.scale)
-        results["works"][name] = {"about": work.about, "tools": taken}
+            rounds = asked.rounds or work.rounds
+            taken = _rounds(work, found, Path(top), rounds, asked.others, asked.scale)
+        results["works"][name] = {"about": work.about, "date": time.strftime("%Y-%m-%d"), "tools": taken}
         _show(work, taken)
         if asked.json:
             asked.json.parent.mkdir(parents=True, exist_ok=True)
             asked.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def _begun(path: Path | None, about: dict[str, Any]) -> dict[str, Any]:
+    """What the file has of other works stays, where it was measured on such a machine and size."""
+    if path and path.exists():
+        results: dict[str, Any] = json.loads(path.read_text())
+        if about.items() <= results.items():
+            return results
+    return {**about, "tools": {}, "works": {}}
 
 
 def _machine() -> dict[str, Any]:
@@ -66,13 +82,17 @@ def _version(tool: Tool) -> str:
     return (done.stdout or done.stderr).strip().splitlines()[0]
 
 
-def _rounds(work: Work, found: list[Tool], top: Path, rounds: int, scale: float) -> dict[str, Any]:
+def _rounds(
+    work: Work, found: list[Tool], top: Path, rounds: int, others: int, scale: float
+) -> dict[str, Any]:  # fmt: skip
     """Every tool's figures, step by step, a list of one a round."""
     source = top / "source"
     work.make(source, scale)
     taken: dict[str, Any] = {tool.name: {"steps": {}, "stored": [], "added": []} for tool in found}
     for number in range(rounds):
-        turn = found[number % len(found) :] + found[: number % len(found)]
+        free = shutil.disk_usage(top).free
+        here = [one for one in found if number < others or one.name in (OURS, *work.close)]
+        turn = here[number % len(here) :] + here[: number % len(here)]
         for tool in turn:
             place = top / f"round-{number}" / tool.name
             place.mkdir(parents=True)
@@ -85,15 +105,17 @@ def _rounds(work: Work, found: list[Tool], top: Path, rounds: int, scale: float)
             spent = time.perf_counter() - started
             print(f"{work.name}, round {number + 1}: {tool.name} {spent:.0f} s", file=sys.stderr)
             if os.statvfs(top).f_favail < _INODES_LEFT:
-                _clear(top, number)
-        _clear(top, number)
+                _clear(top)
+        left = shutil.disk_usage(top).free
+        if left < _ROUNDS_LEFT * (free - left):
+            _clear(top)
     return taken
 
 
-def _clear(top: Path, number: int) -> None:
-    """Remove what a round left, and wait until that is forgotten: ext4 does not give away the inodes of
+def _clear(top: Path) -> None:
+    """Remove what rounds left, and wait until that is forgotten: ext4 does not give away the inodes of
     the last minute's deletions, and looks past each of them, which makes others' new files slow."""
-    for place in (top / f"round-{number}").iterdir():
+    for place in top.glob("round-*/*"):
         shutil.rmtree(place, ignore_errors=True)
     os.sync()
     time.sleep(_FORGOTTEN)
@@ -143,7 +165,7 @@ def _copy_first(tool: Tool, run: Any, source: Path, data: Path) -> None:
     """Tools that live in the folder that they keep are set up in it first."""
     data.mkdir()
     run(tool.set_up, 0)
-    shutil.copytree(source, data, dirs_exist_ok=True)
+    subprocess.run(["cp", "-rT", source, data], check=True)
 
 
 def _median(figures: list[dict[str, float]], key: str) -> float:

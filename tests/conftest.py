@@ -2,7 +2,7 @@
 
 A test that wants more than Python says so: `@pytest.mark.needs("git")`, or by a fixture below
 (`small_disk`, `unprivileged`). Where the machine cannot give it, the test is skipped, and the last
-lines of the output name the component and the reason; with --strict-components (or KAMLD_CI set)
+lines of the output name the component and the reason; with --strict-components (or STRICT_COMPONENTS set)
 it fails instead. Nothing else skips: tests/test_tidy.py refuses it.
 """
 
@@ -16,12 +16,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings as hypothesis_settings
+
+from tests.counts import COUNTS, tried
+from tests.mount.somebody import as_somebody
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -83,9 +86,7 @@ def _torch_problem() -> str | None:
     )
 
 
-def _fuse_problem() -> str | None:
-    """What is missing; or, in a container, the right to mount."""
-    script = """if True:
+_MOUNT = """if True:
         import os, sys, tempfile
         from kamld.cli.main import run
         from kamld.mount import check_possible
@@ -99,7 +100,15 @@ def _fuse_problem() -> str | None:
         hub = ["--hub", os.path.abspath("hub")]
         sys.exit(next((status for word in words if (status := run([*hub, *word.split()]))), 0))
     """
-    return _probe([sys.executable, "-c", script], seconds=60)
+
+
+def _fuse_problem() -> str | None:
+    """What is missing; or, in a container, the right to mount."""
+    return _probe([sys.executable, "-c", _MOUNT], seconds=60)
+
+
+def _fuse_without_root_problem() -> str | None:
+    return _probe(as_somebody(sys.executable, "-c", _MOUNT), seconds=60)
 
 
 def _peer(name: str) -> Callable[[], str | None]:
@@ -140,6 +149,7 @@ COMPONENTS: dict[str, Callable[[], str | None]] = {
     "datasets": _peer("huggingface"),
     "dvc": _peer("dvc"),
     "fuse": _fuse_problem,
+    "fuse without root": _fuse_without_root_problem,
     "git": _program("git"),
     "mlflow": _peer("mlflow"),
     "moto": _peer("s3"),
@@ -268,7 +278,30 @@ def _capability_call(name: str, words: "ctypes.Array[ctypes.c_uint32]") -> None:
         raise OSError(ctypes.get_errno(), name)
 
 
-# --- which tests run, and what is said about those that did not
+# --- how much was tried, which tests run, and what is said about those that did not
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Counts the examples of property tests."""
+    handle = getattr(getattr(item, "obj", None), "hypothesis", None)
+    if handle is None or not hasattr(handle, "inner_test"):
+        return (yield)
+    inner, examples = handle.inner_test, 0
+
+    @wraps(inner)
+    def counted(*args: Any, **named: Any) -> Any:
+        nonlocal examples
+        examples += 1
+        return inner(*args, **named)
+
+    handle.inner_test = counted
+    try:
+        return (yield)
+    finally:
+        handle.inner_test = inner
+        tried(1, "properties")
+        tried(examples, "examples of them")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -276,8 +309,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--strict-components",
         action="store_true",
-        default=bool(os.environ.get("KAMLD_CI")),
-        help="a test whose component cannot be had fails (default where KAMLD_CI is set)",
+        default=bool(os.environ.get("STRICT_COMPONENTS")),
+        help="a test whose component cannot be had fails (default where STRICT_COMPONENTS is set)",
     )
 
 
@@ -299,11 +332,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workeroutput"):  # a worker of xdist's tells the process that prints
         session.config.workeroutput["slow"] = session.config.stash.get(_slow, 0)
+        session.config.workeroutput["tried"] = dict(COUNTS)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    node.config.stash[_slow] = getattr(node, "workeroutput", {}).get("slow", 0)
+    said = getattr(node, "workeroutput", {})
+    node.config.stash[_slow] = said.get("slow", 0)
+    COUNTS.update(said.get("tried", {}))
 
 
 def _components(item: pytest.Item) -> list[str]:
@@ -329,6 +365,9 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> Iterator[None]:
     yield
+    if COUNTS:
+        each = "; ".join(f"{count:,} {what}" for what, count in COUNTS.items())
+        terminalreporter.write_line(f"tried: {each}")
     if slow := config.stash.get(_slow, 0):
         terminalreporter.write_line(f"left out: {slow} slow tests (./dev test --long runs them)")
     kinds = ("skipped", "failed", "error")

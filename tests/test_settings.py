@@ -145,3 +145,16 @@ def _written(default: Any) -> str:
     if default == "":
         return ""
     return f'`"{default}"`' if isinstance(default, str) else f"`{str(default).lower()}`"
+
+
+@pytest.mark.parametrize("name", ["KAMLD_HUBB", "KAMLD_KEEPDAYS", "KAMLD_", "KAMLD_INPUT", "KAMLD_hub"])
+def test_variables_that_are_no_settings(work: Path, name: str) -> None:
+    with pytest.raises(Invalid, match=f"The variable {name} is no setting") as caught:
+        read({name: "0"}, work)
+    assert name in caught.value.hint
+    assert read({name: ""}, work) == read({}, work)  # unset, as for every setting
+
+
+def test_variables_of_runs_and_of_others(work: Path) -> None:
+    others = ("KAMLD_INPUT_A", "KAMLD_OUTPUT_A", "KAMLD_PARAM_LR", "KAMLD_RUN_ID", "KAMLD_RUN_DIR", "KAMLDX")
+    assert read(dict.fromkeys(others, "x"), work) == read({}, work)

@@ -18,6 +18,7 @@ from kamld.errors import Invalid, SystemFault
 
 FILE_NAME = "kamld.toml"
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://")
+_OF_RUNS = ("KAMLD_INPUT_", "KAMLD_OUTPUT_", "KAMLD_PARAM_", "KAMLD_RUN_")  # what a run's command is given
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -119,6 +120,7 @@ def _from_file(path: Path, home: Path) -> dict[str, Any]:
 
 def _from_variables(environment: Mapping[str, str]) -> dict[str, Any]:
     kinds = get_type_hints(Settings)
+    _check_known(environment, [f"KAMLD_{name.upper()}" for name in kinds])
     values: dict[str, Any] = {}
     for name, kind in kinds.items():
         variable = f"KAMLD_{name.upper()}"
@@ -127,6 +129,17 @@ def _from_variables(environment: Mapping[str, str]) -> dict[str, Any]:
             values[name] = _parsed(f"{variable}={text}", text, kind)
             _check_bounds(f"{variable}={text}", name, values[name])
     return values
+
+
+def _check_known(environment: Mapping[str, str], known: list[str]) -> None:
+    for name, text in environment.items():
+        if not text or not name.startswith("KAMLD_") or name in known or name.startswith(_OF_RUNS):
+            continue
+        from difflib import get_close_matches  # 4 ms that only a mistake costs
+
+        near = get_close_matches(name, known, 1)
+        advice = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(sorted(known))}."
+        raise Invalid("bad_settings", f"The variable {name} is no setting.", f"{advice} Or: unset {name}")
 
 
 def _parsed(where: str, text: str, kind: type) -> Any:

@@ -99,18 +99,75 @@ def test_protected(digits: Dataset) -> None:
         digits.merge("clean")
     assert failed.value.code == "check_failed"
     assert 'no-nulls:label: labels.csv: 1 row has nothing in "label"' in str(failed.value)
-    digits.protect(checks=["test -s about.txt"])
+    now = digits.protect(require="none", checks="test -f about.txt")
+    assert (now.require, now.checks) == ((), ("test -s about.txt", "test -f about.txt"))
+    assert (now.added, now.dropped) == (("test -f about.txt",), ("no-nulls:label",))
     assert digits.merge("clean").result == "moved"
     with pytest.raises(Conflict):
         digits.undo()
-    assert digits.unprotect()
-    assert not digits.unprotect()
+    was = digits.unprotect()
+    assert was
+    assert was.checks == now.checks
+    assert digits.unprotect() is None
     digits.branch("release", protect=())
     with pytest.raises(Conflict):
         digits.undo("release")
     with pytest.raises(Invalid):
         digits.branch("other", protect=["nonsense"])
     assert "other" not in [name.name for name in digits.names()]
+
+
+def test_a_row_is_named_as_it_is(digits: Dataset) -> None:
+    numbers = "shop,item,price\n1,1,5\n1,2,5\n2,1,5\n"
+    both(digits, numbers, numbers)
+    digits.merge("clean")
+    both(digits, numbers.replace(",5", ",6"), numbers.replace(",5", ",7"))
+    (conflict,) = digits.merge("clean", key=["shop", "item"]).conflicts
+    assert [row.key for row in conflict.rows] == [("1", "1"), ("1", "2"), ("2", "1")]
+    assert digits.resolve("labels.csv", "ours", row=conflict.rows[0].key).result == "waits"
+    assert digits.resolve("labels.csv", "theirs", row=(1, 2)).result == "waits"
+    merged = digits.resolve("labels.csv", "ours", row="2,1")
+    assert merged.version.read("labels.csv") == b"shop,item,price\n1,1,6\n1,2,7\n2,1,6\n"
+    rows = "n,label\n1,a\n2,b\n"
+    both(digits, rows, rows, "n.csv")
+    digits.merge("clean")
+    both(digits, rows.replace("2,b", "2,x"), rows.replace("2,b", "2,y"), "n.csv")
+    digits.merge("clean")
+    assert digits.resolve("n.csv", "theirs", row=2).version.read("n.csv") == b"n,label\n1,a\n2,y\n"
+
+
+def test_words_that_are_no_side_are_told_what_are(digits: Dataset) -> None:
+    both(digits, "1\n", "2\n", "about.txt")
+    digits.merge("clean")
+    for call in (
+        lambda: digits.resolve("about.txt", "mine"),  # type: ignore[arg-type]
+        lambda: digits.merge(prefer="mine"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(UsageError) as refused:
+            call()
+        assert '"mine" is no side' in str(refused.value)
+        assert '"ours", which is the branch that is merged into' in str(refused.value)
+    assert [conflict.path for conflict in digits.merge().conflicts] == ["about.txt"]
+
+
+def test_the_only_merge_that_waits_is_meant(digits: Dataset) -> None:
+    both(digits, "1\n", "2\n", "about.txt")
+    digits.branch("other", "clean")
+    assert digits.merge("main", into="clean").result == "waits"
+    assert digits.merge().branch == "clean"
+    with pytest.raises(UsageError):
+        digits.merge(key="file")
+    assert digits.merge("main", into="other").result == "waits"
+    with pytest.raises(Conflict) as several:
+        digits.abort()
+    assert several.value.code == "which_merge"
+    assert "--into clean; kamld merge digits --into other" in several.value.hint
+    with pytest.raises(NotFound) as none:
+        digits.merge(into="main")
+    assert none.value.code == "no_merge"
+    assert "kamld merge digits --into clean" in none.value.hint
+    digits.abort("other")
+    assert digits.resolve("about.txt", "theirs").branch == "clean"
 
 
 def test_undo(digits: Dataset) -> None:

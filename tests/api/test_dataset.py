@@ -10,6 +10,7 @@ import kamld
 from kamld.api.shown import Listing
 from kamld.api.version import Version
 from kamld.errors import KamldError
+from kamld.formats.tables import TableDiff
 
 
 @pytest.fixture
@@ -109,3 +110,78 @@ def test_importing_kamld_costs_nothing() -> None:
     for script in (code, handles.format(heavy[:6])):
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         assert done.stdout == "[]\n"
+
+
+def test_names_are_taken_away(flowers: Path) -> None:
+    handle = kamld.dataset("flowers")
+    first = handle.commit(flowers, "x").version
+    for make in (handle.branch, handle.tag, handle.alias):
+        make("it")
+        assert make("it", remove=True) == first
+        assert "it" not in [name.name for name in handle.names()]
+        assert code_of(lambda: make("it", remove=True)) == "unknown_revision"  # noqa: B023 - called here
+    assert handle.undo("it").version == first
+    assert code_of(lambda: handle.tag("it", remove=True)) == "unknown_revision"
+    assert code_of(lambda: handle.alias("it", "main~1", remove=True)) == "usage"
+    assert code_of(lambda: handle.branch("it", protect=(), remove=True)) == "usage"
+    assert code_of(lambda: handle.branch("main", remove=True)) == "usage"
+
+
+def test_one_file_is_written_out(flowers: Path) -> None:
+    handle = kamld.dataset("flowers")
+    handle.commit(flowers, "x")
+    assert handle.cat("roses/1.txt") == handle.cat("*/2.txt").replace(b"2", b"1") == b"roses/1.txt"
+    assert code_of(lambda: handle.cat("roses/*.txt")) == "which_file"
+    assert code_of(lambda: handle.cat("roses")) == "not_a_file"
+    assert code_of(lambda: handle.cat("")) == "no_path"
+    assert code_of(lambda: handle.cat("*.txt", "main")) == "no_match"
+
+
+@pytest.mark.parametrize("pattern", ["*.txt", "nothing", "roses/nothing", "roses/*.csv"])
+def test_a_pattern_that_nothing_has_is_never_an_empty_answer(flowers: Path, pattern: str) -> None:
+    version = kamld.dataset("flowers").commit(flowers, "x").version
+    wanted = "no_match" if "*" in pattern else "unknown_path"
+    for read in (
+        version.files, version.iter, version.ls, version.cat, version.table, version.torch, version.show,
+        lambda path: version.checkout("somewhere", path),
+    ):  # fmt: skip
+        with pytest.raises(KamldError) as refused:
+            read(pattern)
+        assert refused.value.code == wanted, read
+        assert f'"{pattern}"' in str(refused.value)
+    assert not Path("somewhere").exists()
+    (flowers / "empty").mkdir()
+    now = kamld.dataset("flowers").commit(flowers, "y").version
+    assert code_of(lambda: now.files("empty")) == "no_match"
+    assert len(now.files()) == 4
+    assert len(now.files("roses")) == 2
+    (flowers / "a[1].txt").write_text("a file of that very name")
+    assert kamld.dataset("flowers").commit(flowers, "z").version.files("a[1].txt").paths == ["a[1].txt"]
+
+
+def test_what_is_inside_and_beside_a_folder(flowers: Path) -> None:
+    handle = kamld.dataset("flowers")
+    handle.commit(flowers, "one")
+    (flowers / "labels.csv").write_text("file,label\nroses/1.txt,red\nroses/2.txt,white\n")
+    (flowers / "roses/1.txt").write_text("other")
+    handle.commit(flowers, "two")
+    (plain, _) = handle.diff("main~1")
+    assert (plain.kind, plain.inside) == ("", None)
+    (table, text) = handle.diff(inside=True)
+    assert (table.kind, text.kind) == ("table", "text")
+    assert isinstance(table.inside, TableDiff)
+    assert (table.inside.key, table.inside.added, table.inside.changed) == (("file",), 1, 1)
+    (table,) = handle.diff("main~1", "main", paths="*.csv", key=("file", "label"), rows=1)
+    assert isinstance(table.inside, TableDiff)
+    assert (table.inside.key, table.inside.added, table.inside.removed) == (("file", "label"), 2, 1)
+    assert len([row for row in table.inside.sample if row.sort == "added"]) == 1
+    (lost,) = handle.diff(paths="labels.csv", key="nosuch")
+    assert 'no column "nosuch"' in lost.remark
+    (flowers / "roses/1.txt").write_text("roses/1.txt")  # as in the first
+    (flowers / "roses/2.txt").write_text("Roses/2.txt")
+    assert [c.path for c in handle.diff(folder=flowers)] == ["roses/1.txt", "roses/2.txt"]
+    assert [c.path for c in handle.diff("main~1", folder=flowers)] == ["labels.csv", "roses/2.txt"]
+    (inside,) = handle.diff("main~1", folder=flowers, paths=["roses"], inside=True)
+    assert (inside.change, inside.kind) == ("changed", "text")
+    assert code_of(lambda: handle.diff("main~1", "main", folder=flowers)) == "usage"
+    assert code_of(lambda: handle.diff("nothing", folder=flowers)) == "unknown_revision"

@@ -1,5 +1,6 @@
 """Looking after a hub from Python: checks, repairs, what is to be done, purges; typed, and raised."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,52 @@ def test_purged(hub: Hub, tmp_path: Path) -> None:
         flowers.commit("flowers", "again")
     assert refused.value.code == "purged_content"
     assert (hub.fsck().sound, hub.fsck().purged) == (True, 1)
+    (hole,) = hub.purges()
+    assert (hole.files, hole.reason, hole.done) == (("p/flowers:1.txt",), "not ours", True)
+    assert "not ours" in repr(hub.purges())
+    assert hub.finish_purges() == ()
+
+
+def test_what_keeps_something(hub: Hub) -> None:
+    flowers = hub.dataset("flowers")
+    flowers.tag("delivered")
+    about = [need.kept_by for need in hub.gc(why="p/flowers@delivered")]
+    assert len(about) >= 2
+    assert any("delivered" in one for one in about)
+    newest = flowers.at().id
+    for path in ("1.txt", "*.txt"):
+        assert newest in [need.commit for need in hub.gc(why=f"p/flowers:{path}")]
+    assert "delivered" in repr(hub.gc(why="p/flowers"))
+    with pytest.raises(kamld.KamldError) as nothing:
+        hub.gc(why="p/flowers:*.gif")
+    assert nothing.value.code == "no_match"
+    with pytest.raises(kamld.KamldError) as both:
+        hub.gc(why="p/flowers", dry_run=True)  # type: ignore[call-overload]
+    assert both.value.code == "usage"
+
+
+def test_upgraded(hub: Hub) -> None:
+    assert {one.state for one in hub.doctor(upgrade=True)} == {"ok"}
+
+
+def test_purged_again(hub: Hub, tmp_path: Path) -> None:
+    """Nothing is left to be done but here, so that nobody is waited for."""
+    flowers, odd = hub.dataset("flowers"), tmp_path / "hub/tmp/odd"
+    odd.mkdir()
+    os.utime(odd, (0, 0))
+    done = flowers.purge("1.txt", reason="not ours")
+    assert (done.in_use, done.mounts) == ((str(odd),), ())
+    with hub._app.repository.leases.take("purge"):
+        again = flowers.purge("1.txt", reason="once more")
+        assert (again.done, again.contents, again.bytes, again.in_use) == (True, 1, 0, (str(odd),))
+        assert flowers.purge("1.txt", reason="", dry_run=True).in_use == ()
+    assert [hole.reason for hole in hub.purges()] == ["not ours"]
+
+
+def test_files_that_were_left_where_they_are(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/1.txt").write_text("one that is there")
+    hub.dataset("left").import_("there", reference=True)
+    assert (hub.fsck().left, hub.fsck().left_lost) == (1, 0)
+    (tmp_path / "there/1.txt").write_text("another")
+    assert (hub.fsck().left, hub.fsck().left_lost) == (1, 1)

@@ -354,3 +354,15 @@ def test_who_is_dead_or_stopped_is_not_waited_for(hub: Path, how: signal.Signals
         holder.kill()
     with blobs.turn("index", 60) as alone:  # nobody who gave up waiting has it
         assert alone
+
+
+@pytest.mark.parametrize("size", [0, 1, 128 * 1024, 128 * 1024 + 1])
+def test_a_view_is_whole_however_large_and_outlives_its_file(hub: Path, size: int) -> None:
+    blobs, value = FolderBlobs(hub), os.urandom(size)
+    put_and_flush(blobs, {"some/thing": value})
+    view = blobs.view("some/thing")
+    blobs.delete("some/thing")
+    assert view.readonly
+    assert bytes(view) == value
+    with pytest.raises(Missing):
+        blobs.view("some/thing")

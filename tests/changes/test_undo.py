@@ -7,12 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kamld.blobs import MemoryBlobs
+from kamld.changes.merging import Request, merge
 from kamld.changes.undo import undo
 from kamld.errors import Conflict, NotFound, SystemFault
-from kamld.records.names import MAIN, Name
+from kamld.records.names import MAIN, Name, parse_revision
 from kamld.store import Repository, open_hub
+from kamld.store.fsck import repair
 from kamld.store.refs import Refs
-from tests.store.faults import KINDS, FaultyBlobs, Killed, Plan
+from kamld.store.refs.seen import note_refs
+from tests.store.faults import KINDS, NOT_DONE, FaultyBlobs, Killed, Plan
 from tests.store.hubs import AUTHOR, commit, files_of, fresh, head
 
 NAME = Name("p", "d")
@@ -49,13 +52,29 @@ def test_what_cannot_be_taken_back_says_what_to_do() -> None:
     commit(repository, dataset, {b"a": b"1"})
     with pytest.raises(Conflict) as first:
         undo(repository, NAME, MAIN, author=AUTHOR)
-    assert (first.value.code, "kamld rm d" in first.value.hint) == ("first_version", True)
+    assert (first.value.code, "kamld rm p/d" in first.value.hint) == ("first_version", True)
     with pytest.raises(NotFound) as never:
         undo(repository, NAME, "never", author=AUTHOR)
     assert never.value.code == "unknown_revision"
     with pytest.raises(NotFound) as unknown:
         undo(repository, Name("p", "other"), MAIN, author=AUTHOR)
     assert unknown.value.code == "unknown_name"
+
+
+def test_a_known_version_is_had_back_over_a_loss() -> None:
+    """A repair wrote down that nobody knows what main was, and it was set again since."""
+    repository, dataset = fresh()
+    one = commit(repository, dataset, {b"a": b"1"}).commit_id
+    two = commit(repository, dataset, {b"a": b"2"}, one).commit_id
+    note_refs(repository.blobs)
+    repository.blobs.delete(f"refs/{dataset.id}/{MAIN}")
+    repair(repository.blobs, [], threads=2, progress=lambda *_: None)
+    repository.refs.move(dataset, MAIN, "branch", two, expected=None, author=AUTHOR, reason="branch")
+    with pytest.raises(NotFound) as lost:
+        undo(repository, NAME, MAIN, author=AUTHOR)
+    assert lost.value.code == "lost_log"
+    assert undo(repository, NAME, MAIN, author=AUTHOR, to=parse_revision("main~1")).commit == one
+    assert where(repository) == one
 
 
 def test_a_removed_dataset_comes_back_with_its_refs() -> None:
@@ -115,4 +134,28 @@ def test_a_write_that_goes_wrong_leaves_before_or_after(kind: str) -> None:
     with suppress(Killed, SystemFault):
         undo(faulty, NAME, MAIN, author=AUTHOR)
     assert plan.writes
-    assert where(repository) == (two if kind in ("refuse", "kill") else one)
+    assert where(repository) == (two if kind in NOT_DONE else one)
+
+
+def test_a_branch_is_back_before_its_work_loses_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    repository, dataset = fresh()
+    root = commit(repository, dataset, {b"x": b"0"}).commit_id
+    commit(repository, dataset, {b"x": b"1"}, root)
+    kept = commit(repository, dataset, {b"x": b"2"}, root).landed
+    merge(repository, dataset, Request(MAIN, kept.branch, kept.head, prefer="theirs"), author=AUTHOR)
+    merged = where(repository)
+    real = Refs.move
+
+    def move(self: Refs, *words: object, **more: object) -> object:
+        if words[1] == MAIN:
+            assert where(repository, kept.branch) == kept.head
+            raise Conflict("ref_moved", "Somebody was faster.")
+        return real(self, *words, **more)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Refs, "move", move)
+        with pytest.raises(Conflict):
+            undo(repository, NAME, MAIN, author=AUTHOR)
+    assert (where(repository), where(repository, kept.branch)) == (merged, None)
+    assert undo(repository, NAME, MAIN, author=AUTHOR).returned == (kept.branch,)
+    assert where(repository, kept.branch) == kept.head

@@ -23,7 +23,10 @@ from kamld.cli.main import run
 from kamld.store import open_hub
 from kamld.store.gc import collect
 
-VERBS = ("checkout", "commit", "merge", "resolve", "switch")
+VERBS = (
+    "alias", "branch", "checkout", "commit", "export", "import", "init", "merge", "mv", "purge", "resolve",
+    "restore", "rm", "split", "switch", "tag", "undo",
+)  # fmt: skip
 
 
 def main() -> int:

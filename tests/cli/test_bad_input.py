@@ -32,7 +32,7 @@ def refused(kamld: Kamld, words: str, code: str, *said: str, status: int = 1) ->
 def test_revisions_that_are_none(kamld: Kamld, digits: Path) -> None:
     kamld("commit digits -m one")
     refused(kamld, "checkout digits@mian x", "unknown_revision", 'Did you mean "main"?')
-    refused(kamld, "log digits@main~3", "unknown_revision", "the first commit is 0 before")
+    refused(kamld, "log digits@main~3", "unknown_revision", "main is the first version")
     refused(kamld, "log digits@feed", "unknown_revision", 'begins with "feed"')
     refused(kamld, "log 'digits@main@{2001-01-01}'", "unknown_revision", "did not exist")
     refused(kamld, "log 'digits@{yesterday-ish}'", "bad_time", "not a date")
@@ -44,7 +44,7 @@ def test_revisions_that_are_none(kamld: Kamld, digits: Path) -> None:
 def test_a_beginning_that_two_commits_share(kamld: Kamld, digits: Path, hub: Path) -> None:
     first = kamld("commit digits -m one --json").json
     repository = open_hub(FolderBlobs(hub))
-    last, commit = first["id"], repository.commit(first["id"])
+    last, commit = first["commit"], repository.commit(first["commit"])
     seen: dict[str, str] = {}
     with repository.writer() as writer:
         while last[:4] not in seen:  # of 4 hex digits some 300 are enough
@@ -52,7 +52,7 @@ def test_a_beginning_that_two_commits_share(kamld: Kamld, digits: Path, hub: Pat
             commit = structs.replace(commit, parents=(last,), message=str(len(seen)))
             last = write_commit(writer, commit)
     dataset = repository.names.get(Name("default", "digits"))
-    repository.refs.move(dataset, "main", "branch", last, expected=first["id"], author="a", reason="r")
+    repository.refs.move(dataset, "main", "branch", last, expected=first["commit"], author="a", reason="r")
     refused(kamld, f"log digits@{last[:4]}", "ambiguous_revision", last[:12], seen[last[:4]][:12])
 
 
@@ -66,6 +66,10 @@ def test_names_that_are_none(kamld: Kamld, digits: Path, name: str) -> None:
 def test_a_folder_that_is_no_dataset(kamld: Kamld, here: Path) -> None:
     refused(kamld, "status", "not_bound", "kamld commit FOLDER makes")
     refused(kamld, "commit nowhere -m one", "no_such_folder")
+    refused(kamld, "log nothing", "no_hub")
+    (here / "some").mkdir()
+    (here / "some/file").write_text("")
+    kamld("commit some -m one")
     refused(kamld, "log nothing", "unknown_name")
 
 
@@ -173,7 +177,7 @@ def test_two_commits_at_the_same_moment(kamld: Kamld, digits: Path, here: Path) 
     for commit in commits:
         out, err = commit.communicate(timeout=60)
         assert commit.returncode == 0, out + err
-    branches = [ref["name"] for ref in kamld("branch digits --json").json]
+    branches = [ref["ref"] for ref in kamld("branch digits --json").json]
     kept = {entry["path"] for branch in branches for entry in kamld(f"ls digits@{branch} --json").json}
     assert set(people) <= kept
     assert len(branches) == len(people)  # main, and one for each whose labels.csv clashed

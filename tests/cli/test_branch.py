@@ -36,17 +36,22 @@ def test_it_moves_once_all_holds(kamld: Kamld, guarded: Path, here: Path) -> Non
     (guarded / "labels.csv").write_text(TABLE + "0/b.txt,1\n")
     (guarded / "0/a.txt").write_text("nothing here\nno, nothing\n" + "z\n" * 30)
     kamld("commit clean -m 'a label'")
-    assert "Then must hold: no-nulls:label, grep" in kamld("merge digits clean --dry-run").out
-    kamld("branch digits@main --protect --check 'cat 0/a.txt; grep -q a 0/a.txt'")
+    assert "main is protected, and 1 check fails" in kamld("merge digits clean --dry-run", status=1).out
+    kamld("branch digits@main --protect --check none --check 'cat 0/a.txt; grep -q a 0/a.txt'")
     refused = kamld("merge digits clean --json", status=1).json
     assert refused["result"] == "refused"
     (failure,) = refused["failures"]
     assert (failure["path"], failure["detail"]) == (None, "it ended with status 1")
     assert failure["output"] == ["z"] * 12
+    assert kamld("merge digits clean --dry-run --json", status=1).json["failures"] == refused["failures"]
+    assert kamld("log digits --json").json == before
     assert "    z\n" in kamld("merge digits clean", status=1).out
     (guarded / "0/a.txt").write_text("a\n")
     kamld("commit clean -m mended")
-    assert "merged clean" in kamld("merge digits clean").out
+    before = kamld("log digits --json").json
+    assert "What must hold does: no-nulls:label, cat" in kamld("merge digits clean --dry-run").out
+    assert kamld("log digits --json").json == before
+    assert "Folders stay" in kamld("merge digits clean").out
     kamld("checkout digits now")
     assert (here / "now/labels.csv").read_text() == TABLE + "0/b.txt,1\n"
 
@@ -79,7 +84,7 @@ def test_no_other_verb_moves_it(kamld: Kamld, guarded: Path, digits: Path, here:
 def test_it_is_shown_and_lifted(kamld: Kamld, guarded: Path) -> None:
     listed = kamld("branch digits").out
     assert "protected: no-nulls:label, grep -c a 0/a.txt" in listed
-    shown = {row["name"]: row["protection"] for row in kamld("branch digits --json").json}
+    shown = {row["ref"]: row["protection"] for row in kamld("branch digits --json").json}
     assert shown["clean"] is None
     assert shown["main"]["require"] == ["no-nulls:label"]
     assert shown["main"]["author"] == "ann"
@@ -92,11 +97,57 @@ def test_it_is_shown_and_lifted(kamld: Kamld, guarded: Path) -> None:
     kamld("commit digits -m two")
 
 
+def test_protect_again_adds_and_says_what_holds_now(kamld: Kamld, guarded: Path) -> None:
+    def holds() -> list[str]:
+        (main,) = [row for row in kamld("branch digits --json").json if row["ref"] == "main"]
+        return [*main["protection"]["require"], *main["protection"]["checks"]]
+
+    said = kamld("branch digits@main --protect --require schema").out
+    assert "digits@main was protected already: only kamld merge moves it.\n" in said
+    rules = ("no-nulls:label", "schema   (new)", "grep -c a 0/a.txt")
+    assert "".join(f"  must hold: {rule}\n" for rule in rules) in said
+    assert holds() == ["no-nulls:label", "schema", "grep -c a 0/a.txt"]
+    again = kamld("branch digits@main --protect --require schema").out
+    assert "protected already, and that stays as it is" in again
+    assert "(new)" not in again
+    assert kamld("branch digits --protect").out == again
+    said = kamld("branch digits@main --protect --require none --require rows:1-").out
+    assert "  must hold: rows:1-   (new)\n  must hold: grep -c a 0/a.txt\n" in said
+    assert "  no longer: no-nulls:label\n  no longer: schema\n" in said
+    assert holds() == ["rows:1-", "grep -c a 0/a.txt"]
+    changed = kamld("branch digits@main --protect --require none --check none --json").json
+    assert (changed["added"], changed["dropped"]) == ([], ["rows:1-", "grep -c a 0/a.txt"])
+    assert "Nothing else must hold" in kamld("branch digits@main --protect").out
+    assert "protected_branch" in kamld("undo digits", status=1).err
+    kamld("branch digits@main --protect --require rows:1-")
+    assert "  had to hold: rows:1-\n" in kamld("branch digits --unprotect").out
+
+
+@pytest.mark.parametrize("kind", ["branch", "tag", "alias"])
+def test_removed_by_its_whole_name(kamld: Kamld, guarded: Path, kind: str) -> None:
+    kamld(f"{kind} digits@main~1 there")
+    assert f"Removed {kind} there." in kamld(f"{kind} digits@there --remove").out
+    assert f'has no {kind} "there"' in kamld(f"{kind} digits@there --remove", status=1).err
+    kamld("undo digits@there")
+    assert kamld(f"{kind} digits there --remove --json").json["commit"] is None
+    for words in (f"{kind} digits --remove", f"{kind} digits@main~1 --remove", f"{kind} digits@x:y --remove"):
+        assert f"Write digits@{kind.upper()}" in kamld(words, status=2).err
+    other = "tag" if kind == "branch" else "branch"
+    kamld(f"{other} digits it")
+    assert f"it is a {other}" in kamld(f"{kind} digits@it --remove", status=1).err
+    assert "usage" in kamld("branch digits@main --remove", status=2).err
+
+
+def test_a_models_number_is_no_tag_to_remove(kamld: Kamld, digits: Path) -> None:
+    kamld("commit digits --model -m one")
+    assert "reserved_name" in kamld("tag digits@v1 --remove", status=1).err
+
+
 @pytest.mark.parametrize(
     ("words", "status", "code"),
     [
         ("branch digits@main --protect --require nonsense", 1, "bad_rule"),
-        ("branch digits@nowhere --protect", 1, "unknown_ref"),
+        ("branch digits@nowhere --protect", 1, "unknown_revision"),
         ("branch digits@main~1 --protect", 2, "usage"),
         ("branch digits other --protect", 2, "usage"),
         ("branch digits --require schema", 2, "usage"),

@@ -25,7 +25,7 @@ def subjects(kamld: Kamld, name: str) -> list[str]:
 
 
 def test_from_no_branch_to_a_new_one(kamld: Kamld, digits: Path, hub: Path) -> None:
-    one = kamld("commit digits -m one --json").json["id"]
+    one = kamld("commit digits -m one --json").json["commit"]
     (digits / "0/a.txt").write_text("two")
     kamld("commit digits -m two")
     kamld("switch digits main~1")
@@ -61,14 +61,12 @@ def test_a_branch_that_cannot_be_begun(kamld: Kamld, digits: Path, hub: Path) ->
 
 
 def test_a_new_branch_for_nothing_new(kamld: Kamld, digits: Path) -> None:
-    one = kamld("commit digits -m one --json").json["id"]
+    one = kamld("commit digits -m one --json").json["commit"]
     said = kamld("commit digits -b try -m x").out
     assert "no new version" in said
     assert "The folder is on try now, a new branch." in said
-    assert kamld("status digits --json").json == {
-        "project": "default", "name": "digits", "branch": "try", "commit": one, "changes": [],
-        "renamed": [],
-    }  # fmt: skip
+    status = kamld("status digits --json").json
+    assert (status["branch"], status["commit"], status["changes"]) == ("try", one, [])
 
 
 def test_a_protected_branch(kamld: Kamld, digits: Path) -> None:
@@ -100,7 +98,7 @@ def test_the_newest_version_is_replaced(kamld: Kamld, digits: Path) -> None:
     two = kamld("commit digits -m two --json").json
     (digits / "0/b.txt").write_text("forgotten")
     said = kamld("commit digits --amend").out
-    assert f"It takes the place of {two['id'][:12]}." in said
+    assert f"It takes the place of {two['commit'][:12]}." in said
     assert "kamld undo digits" in said
     log = kamld("log digits --json").json
     assert [commit["message"] for commit in log] == ["two", "one"]
@@ -109,7 +107,7 @@ def test_the_newest_version_is_replaced(kamld: Kamld, digits: Path) -> None:
     assert kamld("status digits --json").json["changes"] == []
     assert kamld("cat digits:0/b.txt").out == "forgotten"
     done = kamld("commit digits --amend -m 'two, really' --json").json
-    assert (done["amended"], done["message"]) == (log[0]["id"], "two, really")
+    assert (done["amended"], done["message"]) == (log[0]["commit"], "two, really")
     assert done["tree"] == log[0]["tree"]
     assert subjects(kamld, "digits") == ["two, really", "one"]
     kamld("undo digits")
@@ -119,10 +117,10 @@ def test_the_newest_version_is_replaced(kamld: Kamld, digits: Path) -> None:
 
 
 def test_amending_what_is_as_it_should_be(kamld: Kamld, digits: Path, hub: Path) -> None:
-    one = kamld("commit digits -m one --json").json["id"]
+    one = kamld("commit digits -m one --json").json["commit"]
     there = keys(hub)
     assert "no new version" in kamld("commit digits --amend").out
-    assert kamld("commit digits --amend -m one --json").json["id"] == one
+    assert kamld("commit digits --amend -m one --json").json["commit"] == one
     assert keys(hub) == there
     first = kamld("commit digits --amend -m first --json").json
     assert (first["parents"], first["amended"]) == ([], one)
@@ -159,7 +157,8 @@ def test_others_have_gone_on(kamld: Kamld, digits: Path, here: Path, hub: Path) 
 
 
 def test_who_began_with_what_was_amended(kamld: Kamld, digits: Path, here: Path) -> None:
-    """Their change is what they did since then, so it does not clash with the amending."""
+    """Their change is what they did since then, so it does not clash with the amending, nor does it bring
+    back what was replaced."""
     kamld("commit digits -m one")
     (digits / "labels.csv").write_text("file,label\n0/a.txt,1\n")
     kamld("commit digits -m two")
@@ -167,7 +166,11 @@ def test_who_began_with_what_was_amended(kamld: Kamld, digits: Path, here: Path)
     (here / "theirs/theirs").write_text("x")
     (digits / "labels.csv").write_text("file,label\n0/a.txt,2\n")
     kamld("commit digits --amend")
-    assert kamld("commit theirs -m theirs --json").json["landed"] == "merged"
+    assert kamld("commit theirs -m theirs --json").json["landed"] == "carried"
+    assert subjects(kamld, "digits") == ["theirs", "two", "one"]
+    newest = kamld("log digits --json").json[0]
+    assert newest["parents"] == [kamld("show digits@main~1 --json").json["commit"]]
+    assert "carried" in kamld("status theirs --json").json["standing"]
     assert kamld("cat digits:labels.csv").out == "file,label\n0/a.txt,2\n"
     assert kamld("cat digits:theirs").out == "x"
     (digits / "labels.csv").write_text("file,label\n0/a.txt,3\n")
@@ -188,7 +191,7 @@ def test_many_amend_and_commit_at_once(kamld: Kamld, digits: Path, here: Path) -
     assert len(amended) <= 1
     for n, (said, status) in enumerate(ends):
         assert status == 0 or (n % 2 and "not_newest" in said), said
-    assert [one["name"] for one in kamld("branch digits --json").json] == ["main"]
+    assert [one["ref"] for one in kamld("branch digits --json").json] == ["main"]
     names = {entry["path"] for entry in kamld("ls digits --json").json}
     assert {name for name in names if name.startswith("by")} == {f"by{n}" for n in (0, 2, 4, *amended)}
 
@@ -201,12 +204,12 @@ def test_numbers_of_a_model_are_never_given_twice(kamld: Kamld, here: Path) -> N
     (net / "weights").write_text("2")
     kamld("commit net -m two")
     (net / "weights").write_text("3")
-    assert kamld("commit net --amend --json").json["version"] == 3
-    assert [tag["name"] for tag in kamld("tag net --json").json] == ["v1", "v3"]
+    assert kamld("commit net --amend --json").json["version"] == "v3"
+    assert [tag["ref"] for tag in kamld("tag net --json").json] == ["v1", "v3"]
     assert kamld("cat net@v2:weights").out == "2"  # while it is there, it is what it was
     kamld("undo net")
     assert kamld("show net --json").json["message"] == "two"
-    assert [tag["name"] for tag in kamld("tag net --json").json] == ["v1", "v2", "v3"]
+    assert [tag["ref"] for tag in kamld("tag net --json").json] == ["v1", "v2", "v3"]
 
 
 # --keep-last
@@ -251,6 +254,10 @@ def test_a_training_that_saves_often_does_not_fill_the_disk(kamld: Kamld, here: 
         assert "expired_checkpoint" in kamld(words, status=1).err, words
     assert kamld("log net").out.count("expired") == 17
     assert "expired: its files are not kept" in kamld("show net@v3").out
+    assert kamld("log net").out.count("a checkpoint") == 3
+    assert "  kept    a checkpoint: its files go once 3 newer ones follow" in kamld("show net").out
+    assert [one["expired"] for one in kamld("log net --json").json] == [False] * 3 + [True] * 17
+    assert kamld("show net@v3 --json").json["expired"]
     for words in (
         "show net@v38",
         "rebuild",
@@ -363,7 +370,7 @@ def test_killed_at_any_moment(kamld: Kamld, digits: Path) -> None:
         landed += is_there
         assert (after["changes"] == []) == is_there
         made = kamld(f"log digits@{after['branch']} --json").json
-        assert made[0]["id"] == after["commit"]
+        assert made[0]["commit"] == after["commit"]
         if is_there:
             parent = kamld(f"show digits@{before['commit']} --json").json["parents"]
             assert made[0]["parents"] == (parent if sort == "--amend" else [before["commit"]])

@@ -32,7 +32,7 @@ def test_demo(told: str, here: Path, home: Path, kamld: Kamld, monkeypatch: pyte
     assert first["message"] == "as delivered"
     prediction = re.findall(r"\$ kamld why (\S+)", told)[0]
     why = kamld(f"why {prediction} --json").out
-    assert first["id"] in why  # the very commit of the first delivery
+    assert first["commit"] in why  # the very commit of the first delivery
     assert "as delivered" in told[told.index("$ kamld why") :]
 
     runs = kamld("runs --json").json

@@ -33,7 +33,7 @@ def test_a_line_a_file_by_its_kind(kamld: Kamld, changed: Path) -> None:
 
 
 def test_details_are_shown_and_control_nothing(kamld: Kamld, changed: Path) -> None:
-    said = kamld("diff digits -p").out
+    said = kamld("diff digits --patch").out
     assert "~b   label: 1 → \\x1b[31m7\n-c,2\n+d,2\n" in said
     assert "\x1b" not in said
     assert "-0/a\n+corrected" in said
@@ -63,7 +63,7 @@ def test_json_has_what_is_inside_where_it_is_asked_for(kamld: Kamld, changed: Pa
     assert stat["labels.csv"]["kind"] == "table"
     assert stat["labels.csv"]["inside"]["by_column"] == {"label": 1}
     assert stat["p.png"]["inside"]["new"]["thumbnail"] is None
-    full = {change["path"]: change for change in json.loads(kamld("diff digits --json -p").out)}
+    full = {change["path"]: change for change in json.loads(kamld("diff digits --json --patch").out)}
     assert b64decode(full["p.png"]["inside"]["new"]["thumbnail"]).startswith(b"\x89PNG")
 
 
@@ -87,8 +87,56 @@ def test_a_word_that_names_nothing_is_no_answer_of_no_change(kamld: Kamld, chang
     kamld("branch digits dev")
     two = "digits@main~1 @main"
     for words in ("digits@main nosuch", f"{two} nosuch", "digits *.gif", "digits@main 'x/*.png'"):
-        assert "(unknown_path)" in kamld(f"diff {words}", status=1).err
-    assert "kamld diff digits@OTHER @dev" in kamld("diff digits@main dev", status=1).err
+        code = "no_match" if "*" in words else "unknown_path"
+        assert f"({code})" in kamld(f"diff {words}", status=1).err
+    assert "nor is it a version" in kamld("diff digits@main de", status=1).err
+    assert "another version is written @REVISION" in kamld("diff digits de", status=1).err
+
+
+def test_a_folder_and_another_version(
+    kamld: Kamld, changed: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`changed` has what version two has, and the folder is changed again after that."""
+    before = kamld("diff digits --stat").out.splitlines()[1:]
+    kamld("commit digits -m two")
+    kamld("tag digits@main~1 was")
+    for words in ("digits @was", "digits was", "digits main~1", "digits digits@was", "digits@was ./digits"):
+        said = kamld(f"diff {words} --stat").out.splitlines()
+        assert said[1:] == before, words
+        assert said[0].endswith(f" → {words.split()[-1] if '/' in words else 'digits'}   ~3")
+    (changed / "0/a.txt").write_text("0/a\n")  # as it was in the first
+    (changed / "0/b.txt").write_text("0/B\n")  # as long as before
+    (changed / "1/c.txt").unlink()
+    (changed / "new.txt").write_text("new")
+    found = {one["path"]: one["change"] for one in kamld("diff digits @was --json").json}
+    assert found == {
+        "0/b.txt": "changed", "1/c.txt": "removed", "labels.csv": "changed", "new.txt": "added",
+        "p.png": "changed",
+    }  # fmt: skip
+    assert "-0/b\n+0/B" in kamld("diff digits @was 0 --patch").out
+    monkeypatch.chdir(changed / "0")
+    assert [one["path"] for one in kamld("diff @was b.txt --json").json] == ["0/b.txt"]
+    assert [one["path"] for one in kamld("diff was . --json").json] == ["0/b.txt"]
+    assert len(kamld("diff was --json").json) == 5
+    monkeypatch.chdir(changed)
+    assert [one["path"] for one in kamld("diff 0 --json").json] == ["0/a.txt", "0/b.txt"]
+    assert [one["path"] for one in kamld("diff labels.csv 0/b.txt --json").json] == ["0/b.txt"]
+    monkeypatch.chdir(here)
+    assert "unknown_revision" in kamld("diff digits @nowhere", status=1).err
+
+
+def test_a_path_goes_before_a_revision_of_its_name(kamld: Kamld, changed: Path) -> None:
+    kamld("branch digits 0")
+    kamld("commit digits -m two")
+    (changed / "new.txt").write_text("new")
+    said = kamld("diff digits 0")
+    assert said.out.endswith("no change\n")
+    assert "0 is a branch too: kamld diff digits @0" in said.err
+    assert len(kamld("diff digits @0 --json").json) == 4
+    kamld("branch digits@0 --remove")
+    (changed / "new.txt").unlink()
+    kamld("switch digits side -c")
+    assert kamld("diff digits").out.startswith("digits@side: ")
     assert "no change" in kamld("diff digits@main 0/b.txt").out  # it is there, and as it was
     assert "no change" in kamld("diff digits@main~1 @main '0/[bc].txt'").out
 
@@ -98,3 +146,17 @@ def test_a_name_as_a_shell_completes_it(kamld: Kamld, changed: Path) -> None:
         wrong = words.endswith("a.txt")
         said = kamld(words, status=1 if wrong else 0)
         assert ("(bad_name)" in said.err) == wrong
+
+
+def test_what_was_purged_is_nobodys_change(kamld: Kamld, digits: Path) -> None:
+    kamld("commit digits -m one")
+    (digits / "labels.csv").write_text("file,label\n")
+    kamld("commit digits -m two")
+    kamld("purge digits:0/a.txt --reason gone --yes")
+    (digits / "0/a.txt").unlink()
+    for words in ("digits @main", "digits @main~1"):
+        paths = [one["path"] for one in kamld(f"diff {words} --json").json]
+        assert paths == ([] if words.endswith("main") else ["labels.csv"]), words
+    kamld("tag digits@main~1 old")
+    (digits / "0/b.txt").unlink()
+    assert [one["path"] for one in kamld("diff digits @old --json").json] == ["0/b.txt", "labels.csv"]

@@ -26,7 +26,7 @@ def maps(here: Path, kamld: Kamld) -> Path:
 
 def test_what_a_dataset_takes(maps: Path, kamld: Kamld, here: Path) -> None:
     (used,) = kamld("du --json").json["datasets"]
-    assert (used["name"], used["newest"], used["versions"], used["as_files"]) == (
+    assert (used["name"], used["newest"], used["version_count"], used["as_files"]) == (
         "maps",
         504_000,
         3,
@@ -59,6 +59,25 @@ def test_what_was_removed_is_told_apart(maps: Path, kamld: Kamld) -> None:
     assert usage["datasets"] == []
     assert usage["other"] > 800_000
     assert "kamld gc --dry-run" in kamld("du").out
+
+
+def test_what_gc_marked_and_came_again_counts_once(
+    here: Path, kamld: Kamld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("old", "new"):
+        (here / name).mkdir()
+    (here / "old/moon.bin").write_bytes(os.urandom(300_000))
+    os.link(here / "old/moon.bin", here / "new/moon.bin")
+    kamld("commit old -m one")
+    kamld("rm old")
+    monkeypatch.setenv("KAMLD_KEEP_DAYS", "0")
+    assert "Marked for deletion" in kamld("gc").out
+    kamld("commit new -m one")
+    usage = kamld("du --json").json
+    (used,) = usage["datasets"]
+    assert 300_000 < used["stored"] == used["alone"] < 305_000
+    assert 300_000 < usage["other"] < 305_000
+    assert usage["bytes"] > 600_000
 
 
 def test_from_python(maps: Path, kamld: Kamld) -> None:

@@ -11,12 +11,14 @@ import shutil
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from kamld.cli.main import run
 from tests.cli.every_verb.folders import Folders
 from tests.cli.every_verb.machine import contents, files, names, paths, ref_names, taken
 from tests.cli.every_verb.model import Dataset, Files, Folder, Version, changes
+from tests.cli.every_verb.mounts import Mounts, inside
+from tests.counts import tried
 
 VERBS = {
     "init", "commit", "status", "diff", "log", "show", "ls", "checkout", "restore",
@@ -88,14 +90,14 @@ class EveryVerb(Folders):
         for branch in (into, other):
             place = self.fresh()
             self.say("checkout", f"{dataset.name}@{branch}", str(place))
-            folder = Folder(dataset, branch, base, before | {path: f"as {branch} has it\n".encode()})
+            folder = Folder(dataset, branch, base, before | {path: f"of {branch}, {self.made}\n".encode()})
             (place / path).parent.mkdir(parents=True, exist_ok=True)
             (place / path).write_bytes(folder.files[path])
             self.commit_folder(str(place), folder, f"as {branch} has it")
         ours, theirs = dataset.head(into), dataset.head(other)
         words = ("merge", dataset.name, other, "--into", into)
         assert [c["path"] for c in self.say(*words, status=1)["conflicts"]] == [path]
-        assert dataset.head(into) == self.say("show", f"{dataset.name}@{into}")["id"]  # nothing has moved
+        assert dataset.head(into) == self.say("show", f"{dataset.name}@{into}")["commit"]  # nothing has moved
         assert self.say("resolve", dataset.name, path, "--into", into, f"--{side}")["result"] == "merged"
         chosen = self.model.versions[ours if side == "ours" else theirs].files
         dataset.put(into, "branch", self.learn(dataset, into, chosen, (ours, theirs)))
@@ -116,6 +118,7 @@ class EveryVerb(Folders):
         dataset.put(into, "branch", to)
         if source.startswith(f"{into}-conflict-") and dataset.head(source) == theirs:
             dataset.refs[source].move(None)  # it has had its use
+            dataset.refs[source].merged = True
 
     @precondition(lambda self: self.model.waiting)
     @rule(data=st.data(), side=st.sampled_from(["ours", "theirs"]))
@@ -130,7 +133,7 @@ class EveryVerb(Folders):
         if joined is None or not joined[1] or {ours, theirs} & self.model.past(ours) - {ours}:
             return
         for path in joined[1][:-1]:
-            said = self.say("resolve", name, path, "--into", into, f"--{side}", status=1)
+            said = self.say("resolve", name, path, "--into", into, f"--{side}")
             assert said["result"] == "waits"
         said = self.say("resolve", name, joined[1][-1], "--into", into, f"--{side}")
         assert said["result"] == "merged"
@@ -147,7 +150,19 @@ class EveryVerb(Folders):
         if ref == "main" and len(past) == 1:
             self.refused("first_version", *words)
             return
-        assert self.say(*words)["commit"] == dataset.refs[ref].undo()
+        was = dataset.refs[ref].now
+        said = self.say(*words)
+        assert said["commit"] == dataset.refs[ref].undo()
+        before = self.model.past(was) if was else set()
+        now = self.model.past(said["commit"]) if said["commit"] else set()
+        kept = {n: r for n, r in dataset.refs.items() if n.startswith(f"{ref}-conflict-") and r.merged}
+        assert set(said["gone"]) == {name for name, apart in kept.items() if apart.now in now}
+        assert set(said["returned"]) == {
+            name for name, apart in kept.items()
+            if apart.now is None and apart.past[-2] in before and apart.past[-2] not in now
+        }  # fmt: skip
+        for name in (*said["gone"], *said["returned"]):
+            kept[name].undo()
 
     @rule(data=st.data(), new=names)
     def mv(self, data: st.DataObject, new: str) -> None:
@@ -189,9 +204,9 @@ class EveryVerb(Folders):
         head = dataset.head(ref)
         version: Version = self.model.versions[head]
         reference = f"{dataset.name}@{ref}"
-        assert {v["id"] for v in self.say("log", reference)} == self.model.past(head)
+        assert {v["commit"] for v in self.say("log", reference)} == self.model.past(head)
         shown = self.say("show", reference)
-        assert (shown["id"], tuple(shown["parents"])) == (head, version.parents)
+        assert (shown["commit"], tuple(shown["parents"])) == (head, version.parents)
         assert shown["files"] == len(version.files)
         assert {n for n in shown["names"] if n in dataset.refs} == {
             name for name in dataset.live() if dataset.head(name) == head
@@ -200,7 +215,7 @@ class EveryVerb(Folders):
             d.name for d in self.model.live()
         }
         short = f"{dataset.name}@{head[:12]}"
-        assert self.say("show", short)["id"] == head
+        assert self.say("show", short)["commit"] == head
 
     @rule(data=st.data(), new=names, wanted=files)
     def bring(self, data: st.DataObject, new: str, wanted: dict[str, str]) -> None:
@@ -221,12 +236,12 @@ class EveryVerb(Folders):
             return
         assert said["created"] == (dataset is None)
         assert said["parents"] == ([before] if before else [])
-        self.model.imported[str(source)].add(said["id"])
-        self.model.add(said["id"], written, said["parents"], said["message"])
+        self.model.imported[str(source)].add(said["commit"])
+        self.model.add(said["commit"], written, said["parents"], said["message"])
         if dataset is None:
             dataset = Dataset(new)
             self.model.datasets.append(dataset)
-        self.landed(Folder(dataset, "main", before or said["id"], written), said)
+        self.landed(Folder(dataset, "main", before or said["commit"], written), said)
 
     @rule(data=st.data(), seed=st.integers(0, 3))
     def split(self, data: st.DataObject, seed: int) -> None:
@@ -277,20 +292,42 @@ class EveryVerb(Folders):
         assert {d["name"] for d in self.say("du")["datasets"]} >= {d.name for d in self.model.live()}
 
 
+class EveryVerbAndMounts(Mounts, EveryVerb):
+    pass
+
+
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("examples", "steps"), [(40, 50), pytest.param(600, 100, marks=pytest.mark.long)])
 def test_every_verb_does_what_the_model_says(
     examples: int, steps: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    play(EveryVerb, examples, steps, capfd)
+    assert not VERBS - taken.keys(), "so many steps try each verb"
+
+
+@pytest.mark.needs("fuse")
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("examples", "steps"), [(10, 40), pytest.param(200, 100, marks=pytest.mark.long)])
+def test_every_verb_beside_mounts(examples: int, steps: int, capfd: pytest.CaptureFixture[str]) -> None:
+    play(EveryVerbAndMounts, examples, steps, capfd)
+    assert {"mount", "umount", "commit", "switch", "status"} <= taken.keys()
+    assert {"umount", "commit", "status"} <= inside.keys()
+
+
+def play(
+    machine: type[RuleBasedStateMachine], examples: int, steps: int, capfd: pytest.CaptureFixture[str]
+) -> None:
     taken.clear()
+    inside.clear()
     run_state_machine_as_test(
-        EveryVerb,
+        machine,
         settings=settings(
             max_examples=examples, stateful_step_count=steps, deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip
-    assert not VERBS - taken.keys(), "so many steps try each verb"
+    tried(sum(taken.values()), "commands held against a model")
     with capfd.disabled():
         each = ", ".join(f"{count} {verb}" for verb, count in taken.most_common())
-        print(f"\n{sum(taken.values()):,} commands: {each}")
+        mounted = f"; {sum(inside.values()):,} of them in mounts" if inside else ""
+        print(f"\n{sum(taken.values()):,} commands: {each}{mounted}")

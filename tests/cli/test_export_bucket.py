@@ -13,6 +13,7 @@ from kamld.blobs.bucket import Bucket
 from kamld.errors import SystemFault
 from kamld.exchange import to_bucket
 from tests.cli.conftest import Kamld, process
+from tests.cli.vocabulary import wrong
 from tests.exchange.servers import PEERS, s3_server
 
 pytestmark = [pytest.mark.needs("moto"), pytest.mark.timeout(120)]
@@ -78,6 +79,7 @@ def test_only_what_differs_is_put(kamld: Kamld, flowers: Path, shop: Callable[[s
     before = seen(shop)
     again = kamld("export flowers s3://shop/f --json").json
     assert (again["put"], again["same"]) == (0, 42)
+    assert list(wrong(again, {again["commit"]})) == []
     assert seen(shop) == before
     (flowers / "empty").write_text("no more")
     (flowers / "large").unlink()

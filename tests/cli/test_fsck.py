@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+from kamld.blobs import FolderBlobs
+from kamld.store import open_hub
 from tests.cli.conftest import Kamld
 
 
@@ -110,3 +112,80 @@ def test_what_a_repair_is_not(kamld: Kamld, digits: Path, hub: Path) -> None:
 def test_a_name_that_is_not_there(kamld: Kamld, digits: Path) -> None:
     kamld("commit digits -m one")
     assert "digits" in kamld("fsck digit", status=1).err
+
+
+def test_files_left_elsewhere(kamld: Kamld, digits: Path, here: Path) -> None:
+    kamld("import digits left --reference")
+    assert kamld("fsck").out.splitlines()[1:] == [
+        "7 files left elsewhere, as they were.",
+        "Everything is sound.",
+    ]
+    assert "as they were by size and time." in kamld("fsck --quick").out
+    (digits / "labels.csv").write_text("file,label\n0/a.txt,1\n")
+    said = kamld("fsck", status=3).out.splitlines()
+    assert said[1:] == [
+        "7 files left elsewhere, 1 of them not as then.",
+        "",
+        "Left elsewhere, and not there as it was:",
+        f"  {digits}/labels.csv",
+        said[5],
+        "",
+        "default/left cannot be had whole:",
+        "  main  1 of 7 files is lost",
+        "    labels.csv",
+        "",
+        "The rest is sound; 0 of 1 version can be had whole.",
+        said[-1],
+    ]
+    assert said[-1].endswith("what a folder has of them: kamld fsck --repair --from FOLDER")
+    assert said[5].startswith("    changed since: left there on ")
+    assert kamld("fsck left --json", status=3).json["left_lost"] == 1
+    kamld("fsck --quick", status=3)
+    (here / "kept").mkdir()
+    (here / "kept/any").write_text("file,label\n0/a.txt,0\n")
+    assert kamld("fsck --repair --from kept").out.splitlines()[-1] == "Everything is sound."
+
+
+def test_a_lost_list_of_files(kamld: Kamld, digits: Path, hub: Path) -> None:
+    (digits / "many").mkdir()
+    for n in range(3000):
+        (digits / f"many/{n:04d}").touch()
+    kamld("commit digits -m one")
+    repository = open_hub(FolderBlobs(hub))
+    tree = repository.tree(repository.commit(kamld("log digits --json").json[0]["commit"]))
+    pages = tree.pages
+    stored = bytes(repository.objects.stored(pages[1].id)[1])
+    (pack,) = (path for path in hub.glob("packs/*/*.pack") if stored in path.read_bytes())
+    pack.write_bytes(pack.read_bytes().replace(stored, stored[::-1]))
+    said = kamld("fsck", status=3).out
+    assert f"  main  the list of {pages[1].count:,} of 3,007 files is lost" in said
+
+
+def test_refs_and_logs_that_no_copy_has(kamld: Kamld, digits: Path, hub: Path) -> None:
+    kamld("commit digits -m one")
+    (digits / "labels.csv").write_text("other\n")
+    version = kamld("commit digits -m 'the second' --json").json["commit"]
+    (ref,) = hub.glob("refs/*/main")
+    ref.unlink()
+    assert "none yet, or lost. kamld fsck --repair looks for it." in kamld("fsck").err
+    said = kamld("fsck --repair").out.splitlines()
+    assert said[0] == f"  default/digits@recovered-{version[:12]}"
+    assert said[1].startswith("    the name for a version that nothing led to: ")
+    assert said[1].endswith("ann: the second, with 1 before it")
+    assert f"  kamld branch default/digits@recovered-{version[:12]} main" in said
+    assert said[-1] == "Everything is sound."
+    kamld(f"branch digits@recovered-{version[:12]} main")
+    assert kamld("log digits --json").json[0]["commit"] == version
+    kamld("status digits")
+    for n in range(70):
+        kamld(f"alias digits@main{'~1' * (n % 2)} now")
+    (part,) = hub.glob("log/*/now/*")
+    part.unlink()
+    error = kamld("gc", status=3).err
+    assert "lost_log" in error
+    assert "kamld fsck --repair" in error
+    kamld("rebuild", status=3)
+    assert "written down as lost" in kamld("fsck --repair").out
+    kamld("gc")
+    kamld("rebuild")
+    assert "a part of its log is lost" in kamld("fsck").err

@@ -9,6 +9,11 @@ from pathlib import Path
 import pytest
 
 from kamld import clock
+from kamld.blobs import FolderBlobs
+from kamld.records.deployment import DeploymentEvent
+from kamld.store import open_hub
+from kamld.store.gc import collect
+from kamld.store.sealed import Sealed
 from tests.cli.conftest import Kamld
 
 CONTENT = bytes(range(256)) * 50
@@ -51,7 +56,7 @@ def test_from_a_removed_branch_to_its_room(
     kamld("branch digits trial --remove")
     assert kamld("gc --dry-run").out == "There is nothing to give back.\n"
     monkeypatch.setenv("KAMLD_KEEP_DAYS", "0")
-    assert kamld("gc -n --json").json["packs"] == 1
+    assert kamld("gc --dry-run --json").json["packs"] == 1
     assert "Marked for deletion" in kamld("gc").out
     assert kamld("gc --json").json["deleted_packs"] == 0  # not on the same day
     days_later(monkeypatch, 1)
@@ -87,13 +92,13 @@ def test_killed_at_any_write_it_goes_on(kamld: Kamld, digits: Path, monkeypatch:
             kills += 1
             assert kills < 100
         assert kills > 2
-    assert kamld("gc -n --json").json["packs"] == 0
+    assert kamld("gc --dry-run --json").json["packs"] == 0
     kamld("fsck")
     kamld("checkout digits@main again")
 
 
 def test_what_keeps_a_file_or_a_pack(kamld: Kamld, digits: Path) -> None:
-    commit = kamld("commit digits -m first --json").json["id"]
+    commit = kamld("commit digits -m first --json").json["commit"]
     name = kamld("ls digits --json").json[0]["path"]
     assert commit[:12] in kamld(f"gc --why 'digits:{name}'").out
     (pack,) = hub().glob("packs/*/*.pack")
@@ -118,3 +123,29 @@ def days_later(monkeypatch: pytest.MonkeyPatch, days: int) -> None:
 def test_a_wrong_age(kamld: Kamld) -> None:
     assert "no age" in kamld("gc --older-than soon", status=2).err
     assert "too short" in kamld("gc --older-than 59m", status=2).err
+
+
+def test_a_version_that_is_deployed_while_it_is_given_back(
+    kamld: Kamld, model: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No name leads to it, but its id was still known."""
+    (here / "double/note").write_bytes(CONTENT)
+    kamld("commit double -b side -m side")
+    version = kamld("log double@side --json").json[0]["commit"]
+    kamld("branch double@side --remove")
+    add_event = Sealed.add_event
+
+    def collected() -> None:
+        for _ in range(2):
+            collect(open_hub(FolderBlobs(hub())), 0, timedelta(0))
+
+    def beside(sealed: Sealed, event: DeploymentEvent) -> DeploymentEvent:
+        collected()
+        return add_event(sealed, event)
+
+    monkeypatch.setattr(Sealed, "add_event", beside)
+    kamld(f"deploy double@{version}")
+    collected()
+    assert kamld("fsck").out.splitlines()[-1] == "Everything is sound."
+    kamld(f"checkout double@{version} out")
+    assert (here / "out/note").read_bytes() == CONTENT

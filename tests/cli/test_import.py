@@ -48,7 +48,7 @@ def test_another_source_does_not_replace_a_dataset(kamld: Kamld, folder: Path, h
     (here / "x").mkdir()
     (here / "x/file").write_text("x")
     assert "name_taken" in kamld("import x odd", status=1).err
-    kamld("import x odd --branch other")
+    kamld("import x odd --into other")
     assert "file" in kamld("ls odd@other").out
 
 
@@ -68,10 +68,10 @@ def test_what_a_source_can_be_taken_for(kamld: Kamld, folder: Path, here: Path, 
     web.files["/x"] = b"x"
     for words, kind in (("odd", "archive"), ("odd", "croissant"), ("odd/a.txt", "mlflow"),
                         (f"{web.address}/x", "folder"), ("odd/a.txt", "bucket")):  # fmt: skip
-        said = kamld(f"import {words} it --as {kind}", status=1).err
+        said = kamld(f"import {words} it --kind {kind}", status=1).err
         assert "bad_source" in said
         assert "It may be taken for" in said
-    kamld("import odd/a.txt it --as file")
+    kamld("import odd/a.txt it --kind file")
 
 
 # --- archives
@@ -290,3 +290,14 @@ def test_an_export_that_fails_leaves_nothing(kamld: Kamld, folder: Path, here: P
     kamld("import bytes")
     assert "name_not_kept" in kamld("export bytes x.zip", status=1).err
     kamld("export bytes x.tar")
+
+
+@pytest.mark.parametrize("name", ["x.rar", "x.tar.xz", "x.7z", "x.tbz2", "X.GZ"])
+def test_an_archive_that_kamld_does_not_write_is_no_folder(
+    name: str, kamld: Kamld, folder: Path, here: Path
+) -> None:
+    kamld("commit odd -m one")
+    said = kamld(f"export odd {name}", status=1).err
+    assert "unknown_archive" in said
+    assert "It writes .tar, .tar.gz, .tgz, .tar.zst, .tzst, .zip; any other name makes a folder." in said
+    assert not (here / name).exists()

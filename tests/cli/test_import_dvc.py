@@ -59,7 +59,7 @@ def project(churn: Path, here: Path) -> Repository:
 
 @pytest.mark.needs("dvc")
 def test_a_history_comes(kamld: Kamld, project: Repository, here: Path) -> None:
-    said = kamld("import churn -b main")
+    said = kamld("import churn --into main")
     assert "Created dataset default/churn (dvc:" in said.out
     assert "3 versions and 2 tags (first, v2) from the history in Git." in said.out
     assert "data/2" in said.err, "a tag that cannot be one here is named"
@@ -96,7 +96,7 @@ def test_importing_again_brings_only_what_is_new(kamld: Kamld, project: Reposito
     project.commit("fourth")
     project.run("git", "tag", "fourth")
     again = kamld("import churn --json").json
-    assert (again["versions"], again["tags"], again["bytes_read"]) == (1, ["fourth"], 5)
+    assert (again["version_count"], again["tags"], again["bytes_read"]) == (1, ["fourth"], 5)
     assert len(kamld("log churn --json").json) == 4
     kamld("checkout churn mine")
     (here / "mine/own.txt").write_text("own")
@@ -230,8 +230,8 @@ def test_branches_that_were_merged(kamld: Kamld, here: Path) -> None:
     kamld("import graph")
     log = {c["message"]: c for c in kamld("log graph --json").json}
     assert set(log) == {"a", "b", "c", "both"}
-    assert log["both"]["parents"] == [log["c"]["id"], log["b"]["id"]]
-    assert log["b"]["parents"] == log["c"]["parents"] == [log["a"]["id"]]
+    assert log["both"]["parents"] == [log["c"]["commit"], log["b"]["commit"]]
+    assert log["b"]["parents"] == log["c"]["parents"] == [log["a"]["commit"]]
 
 
 def test_hostile_and_odd_descriptions(kamld: Kamld, here: Path) -> None:
@@ -271,17 +271,17 @@ def test_what_has_no_history(kamld: Kamld, here: Path) -> None:
     assert "is in no Git repository" in kamld("import alone", status=1).err
     made = Repository(here / "new", by_dvc=False)
     assert "no commit of Git's yet" in kamld("import new", status=1).err
-    assert "bad_source" in kamld("import new/.git --as dvc", status=1).err
+    assert "bad_source" in kamld("import new/.git --kind dvc", status=1).err
     made.commit("nothing yet")
     assert "empty_source" in kamld("import new", status=1).err
     made.write({"file": "x"})
-    kamld("import new --as folder")
+    kamld("import new --kind folder")
     assert kamld("cat new:file").out == "x"
     made.write({"a.dvc": description(keep(made.top / ".dvc/cache", b"a"), "a")})
     made.commit("a")
     assert "name_taken" in kamld("import new", status=1).err, "its folder was something else"
     kamld("import new history")
-    assert "name_taken" in kamld("import new history --as folder", status=1).err
-    assert "usage" in kamld("import new x --as folder --leave-out-missing", status=2).err
-    assert "usage" in kamld("import new x --as dvc -m mine", status=2).err
-    assert "cannot_be_left" in kamld("import new y --as dvc --reference", status=1).err
+    assert "name_taken" in kamld("import new history --kind folder", status=1).err
+    assert "usage" in kamld("import new x --kind folder --leave-out-missing", status=2).err
+    assert "usage" in kamld("import new x --kind dvc -m mine", status=2).err
+    assert "cannot_be_left" in kamld("import new y --kind dvc --reference", status=1).err

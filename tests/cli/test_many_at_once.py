@@ -44,8 +44,8 @@ def test_commits_at_once_from_many_folders(kamld: Kamld, here: Path, digits: Pat
         else:
             folder = here / "all-of-it"
         assert (folder / f"by-{number}.txt").read_text() == f"{number}\n"
-    commits = {one["id"] for one in kamld("log digits --json").json}
-    assert {one["id"] for one in said if one not in kept} <= commits
+    commits = {one["commit"] for one in kamld("log digits --json").json}
+    assert {one["commit"] for one in said if one not in kept} <= commits
     assert kamld("fsck --json").json["sound"]
     shutil.rmtree(here / "read")
 

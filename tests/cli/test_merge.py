@@ -27,7 +27,8 @@ def two_sides(kamld: Kamld, digits: Path, here: Path) -> None:
 def test_it_lands(kamld: Kamld, two_sides: None, here: Path) -> None:
     assert "Do it: kamld merge digits clean" in kamld("merge digits clean --dry-run").out
     said = kamld("merge digits clean -m 'take it'").out
-    assert "merged clean   +1 ~2 files" in said
+    assert "take it   +1 ~2 files" in said
+    assert "Folders stay as they are. To have it in one: kamld switch FOLDER main" in said
     assert "labels.csv: 1 row of clean joined" in said
     assert "To take that back: kamld undo digits" in said
     assert kamld("log digits@main --json").json[0]["message"] == "take it"
@@ -51,7 +52,7 @@ def test_it_waits_and_is_decided(kamld: Kamld, two_sides: None, digits: Path, he
     assert "no_conflict" in kamld("resolve digits 0/b.txt --ours", status=1).err
     assert "no_such_file" in kamld("resolve digits 0/a.txt --file nowhere", status=1).err
     (here / "mine.txt").write_text("by hand\n")
-    assert "merged clean" in kamld("resolve digits 0/a.txt --file mine.txt").out
+    assert "merge clean into main   " in kamld("resolve digits 0/a.txt --file mine.txt").out
     kamld("checkout digits joined")
     assert (here / "joined/0/a.txt").read_text() == "by hand\n"
     assert "no_merge" in kamld("merge digits", status=1).err
@@ -86,22 +87,130 @@ def test_rows_are_decided_one_by_one(kamld: Kamld, two_sides: None, digits: Path
     assert "usage" in kamld("resolve digits labels.csv --row 0/b.txt --file x", status=2).err
     (here / "x").write_text("")
     assert "usage" in kamld("resolve digits labels.csv --row 0/b.txt --file x", status=2).err
-    left = kamld("resolve digits labels.csv --row 0/b.txt --theirs --json", status=1).json
+    left = kamld("resolve digits labels.csv --row 0/b.txt --theirs --json").json
     (clash,) = left["conflicts"]
     assert (clash["row_conflicts"], clash["rows_decided"]) == (1, 1)
     assert clash["rows"][0] == {
         "key": ["0/c.txt"], "kind": "deleted by ours", "columns": ["label"], "base": {"label": "2"},
         "ours": None, "theirs": {"label": "9"},
     }  # fmt: skip
-    assert "1 decided already." in kamld("merge digits", status=1).out
-    kamld("resolve digits labels.csv --row 0/b.txt --ours", status=1)  # made anew
-    assert "merged clean" in kamld("resolve digits labels.csv --row 0/c.txt --theirs").out
+    assert left["decided"] == [{"path": "labels.csv", "row": ["0/b.txt"], "decision": "theirs"}]
+    assert "Decided already: labels.csv, row 0/b.txt: theirs." in kamld("merge digits", status=1).out
+    said = kamld("resolve digits labels.csv --row 0/b.txt --ours").out  # made anew
+    assert said.startswith("Decided: labels.csv, row 0/b.txt: ours.\n1 conflict left of clean into main:")
+    assert "merge clean into main   " in kamld("resolve digits labels.csv --row 0/c.txt --theirs").out
     kamld("checkout digits joined")
     assert (here / "joined/labels.csv").read_text() == "file,label\n0/a.txt,5\n0/b.txt,8\n0/c.txt,9\n"
+
+
+def test_a_merge_that_changes_no_file_says_so(kamld: Kamld, two_sides: None, digits: Path) -> None:
+    (digits / "0/a.txt").write_text("by main\n")
+    (digits / "labels.csv").write_text(ROWS)
+    kamld("commit digits -m mine")
+    kamld("branch digits@main~1 older")
+    kamld("merge digits clean --ours")
+    kamld("merge digits main --into clean")
+    kamld("checkout digits@older older")
+    (Path("older") / "0/a.txt").write_text("older\n")
+    kamld("commit older -m older")
+    assert "merge older into main   the same files" in kamld("merge digits older --ours").out
+
+
+def test_a_merge_elsewhere_is_found(kamld: Kamld, two_sides: None, digits: Path) -> None:
+    (digits / "0/a.txt").write_text("by main\n")
+    kamld("commit digits -m mine")
+    kamld("merge digits main --into clean", status=1)
+    assert "main into clean:" in kamld("merge digits", status=1).out
+    assert (
+        "One does elsewhere: kamld merge digits --into clean"
+        in kamld("merge digits --into main", status=1).err
+    )
+    kamld("merge digits clean", status=1)
+    said = kamld("merge digits", status=1)
+    assert "clean into main:" in said.out
+    assert "Another waits: kamld merge digits --into clean" in said.err
+    assert "Gave up merging clean into main" in kamld("merge digits --abort").out
+    assert "merge main into clean   " in kamld("resolve digits 0/a.txt --theirs").out
+    assert "no_merge" in kamld("merge digits", status=1).err
+
+
+def test_a_key_that_is_no_column_is_refused(kamld: Kamld, two_sides: None, digits: Path, here: Path) -> None:
+    head = kamld("log digits@main --json").json[0]["commit"]
+    refused = kamld("merge digits clean --key nosuch", status=1).err
+    assert 'No table that both changed has a column "nosuch": not labels.csv. It has: file, label.' in refused
+    assert "unknown_column" in refused
+    assert kamld("log digits@main --json").json[0]["commit"] == head
+    assert "no_merge" in kamld("merge digits", status=1).err
+    for folder, label in (("digits", "5"), ("clean", "6")):
+        (here / folder / "more.csv").write_text(f"id,n\n1,{label}\n")
+        kamld(f"commit {folder} -m more")
+    left = kamld("merge digits clean --key id --json", status=1).json
+    assert left["tables"] == [{"path": "labels.csv", "rows": 1}]
+    assert [one["path"] for one in left["conflicts"]] == ["more.csv"]
+    assert "--key needs FROM" in kamld("merge digits --key id", status=2).err
+    kamld("merge digits --ours")
+    kamld("merge digits main --into clean")
+    (digits / "0/b.txt").write_text("only here\n")
+    kamld("commit digits -m more")
+    assert "--key was not needed" in kamld("merge digits main --into clean --key nosuch").err
 
 
 def test_only_into_a_branch(kamld: Kamld, two_sides: None) -> None:
     kamld("tag digits@main~1 delivered")
     assert "not_a_branch" in kamld("merge digits clean --into delivered", status=1).err
-    assert "unknown_ref" in kamld("merge digits clean --into nowhere", status=1).err
+    assert "unknown_revision" in kamld("merge digits clean --into nowhere", status=1).err
     assert "unknown_revision" in kamld("merge digits nowhere", status=1).err
+
+
+def test_a_dry_run_tells_of_conflicts_that_nothing_waits_for(
+    kamld: Kamld, two_sides: None, digits: Path
+) -> None:
+    (digits / "0/a.txt").write_text("by main\n")
+    kamld("commit digits -m mine")
+    said = kamld("merge digits clean --dry-run", status=1).out
+    assert "1 conflict to be decided before clean can go into main:" in said
+    assert "Do it: kamld merge digits clean\n" in said
+    assert "resolve" not in said
+    assert "--abort" not in said
+    assert "no_merge" in kamld("merge digits", status=1).err
+    assert kamld("merge digits clean --dry-run --json", status=1).json["waits"] is False
+    assert kamld("merge digits clean --json", status=1).json["waits"] is True
+    assert "Decide: kamld resolve" in kamld("merge digits clean --dry-run", status=1).out
+    refused = kamld("merge digits clean --into other --abort", status=2).err
+    assert "kamld merge digits --into other --abort" in refused
+
+
+def test_a_decision_that_leaves_others_is_no_failure(
+    kamld: Kamld, two_sides: None, digits: Path, here: Path
+) -> None:
+    (digits / "0/a.txt").write_text("by main\n")
+    (digits / "new.txt").write_text("new here too\n")
+    kamld("commit digits -m mine")
+    kamld("merge digits clean", status=1)
+    said = kamld("resolve digits 0/a.txt --ours").out
+    assert said.startswith("Decided: 0/a.txt: ours.\n1 conflict left of clean into main:\n  new.txt")
+    assert "nothing has changed" not in said
+    assert "Decided already: 0/a.txt: ours." in kamld("merge digits", status=1).out
+    (here / "mine").write_text("by hand\n")
+    assert "Folders stay" in kamld("resolve digits new.txt --file mine").out
+
+
+def test_a_file_against_a_folder_says_what_each_side_has(
+    kamld: Kamld, two_sides: None, digits: Path, here: Path
+) -> None:
+    (digits / "n").mkdir()
+    (digits / "n/1").write_text("1")
+    (digits / "n/2").write_text("2")
+    kamld("commit digits -m folder")
+    (here / "clean/n").write_text("n\n")
+    kamld("commit clean -m file")
+    assert "n  a file and a folder  main a folder of 2 files, clean 2 B" in kamld("merge digits clean", 1).out
+    kamld("merge digits --abort")
+    said = kamld("merge digits main --into clean", 1).out
+    assert "n  a file and a folder  clean 2 B, main a folder of 2 files" in said
+    said = kamld("resolve digits n --ours").out
+    assert "removed" not in said
+    kamld("undo digits@clean")
+    said = kamld("merge digits clean --theirs").out
+    assert "removed  n/1" in said
+    assert "removed  n/2" in said

@@ -8,6 +8,7 @@ import pytest
 from kamld.mount.launch import unmount
 from kamld.mount.records import mounted_folders
 from tests.cli.conftest import Kamld
+from tests.cli.vocabulary import wrong
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -21,14 +22,16 @@ def nothing_stays(here: Path) -> Iterator[None]:
 
 
 def test_as_json(kamld: Kamld, here: Path, digits: Path) -> None:
-    commit = kamld(f"commit {digits.name} -m first --json").json["id"]
+    commit = kamld(f"commit {digits.name} -m first --json").json["commit"]
     assert kamld("mount --json").json == []
     made = kamld("mount digits there --write --json").json
     size = sum(path.stat().st_size for path in digits.rglob("*.*") if ".kamld" not in path.parts)
     assert made.pop("pid") > 0
+    assert made.pop("since")
     assert made == {
-        "id": commit, "folder": str(here / "there"), "writable": True, "files": 7, "bytes": size,
-        "changes": 0,
+        "project": "default", "name": "digits", "kind": "dataset", "revision": "main", "commit": commit,
+        "folder": str(here / "there"), "writable": True, "files": 7, "bytes": size, "change_count": 0,
+        "state": "mounted", "uncommitted": False,
     }  # fmt: skip
     (here / "there/new").write_text("new")
     (listed,) = kamld("mount --json").json
@@ -37,9 +40,22 @@ def test_as_json(kamld: Kamld, here: Path, digits: Path) -> None:
         "commit": commit, "state": "mounted",
     }  # fmt: skip
     assert (listed["writable"], listed["uncommitted"]) == (True, True)
+    done = kamld("commit there -m second --json").json
+    (other,) = kamld("mount --json").json
+    assert (other["commit"], other["uncommitted"]) == (done["commit"], False)
+    assert done["commit"][:12] in kamld("mount").out
+    kamld("commit there -b side -m nothing")
+    (here / "there/new").write_text("newer")
+    (there,) = kamld("mount --json").json
+    assert (there["revision"], there["uncommitted"]) == ("side", True)
     ended = kamld("umount there --json").json
     assert Path(ended.pop("layer")).is_dir()
-    assert ended == {"folder": str(here / "there"), "commit": commit, "was": "mounted", "uncommitted": True}
+    assert ended == {
+        "project": "default", "name": "digits", "kind": "dataset", "folder": str(here / "there"),
+        "commit": done["commit"], "old_state": "mounted", "uncommitted": True,
+    }  # fmt: skip
+    commits = {commit, done["commit"]}
+    assert [what for said in (made, listed, other, there, ended) for what in wrong(said, commits)] == []
     assert kamld("umount there --discard --json").json["layer"] is None
 
 
@@ -49,6 +65,13 @@ def test_for_people(kamld: Kamld, digits: Path) -> None:
     assert "  a mount, read-only" in kamld("status 'a place'").out.splitlines()
     assert "mounted  read-only" in kamld("mount").out
     assert kamld("umount 'a place'").out == "a place is unmounted.\n"
+
+
+def test_ended_from_inside(kamld: Kamld, digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kamld(f"commit {digits.name} -m first")
+    kamld("mount digits there")
+    monkeypatch.chdir(digits.parent / "there")
+    assert kamld("umount .").out == ". is unmounted.\n"
 
 
 def test_without_a_name(kamld: Kamld) -> None:

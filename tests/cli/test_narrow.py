@@ -70,7 +70,7 @@ def test_no_line_is_wider_than_the_terminal(long_names: Path, kamld: Kamld, here
 
 
 def test_what_matters_is_still_seen(long_names: Path, kamld: Kamld) -> None:
-    head = kamld("log photographs-of-flowers --json").json[0]["id"][:12]
+    head = kamld("log photographs-of-flowers --json").json[0]["commit"][:12]
     newest = on_terminal("log photographs-of-flowers", 60)[0]
     assert newest.startswith(f"{head}  as-deliv")
     assert newest.endswith("  ~1")

@@ -1,5 +1,6 @@
 """`kamld purge`: what is shown before, asked for, said after; and all other verbs afterwards."""
 
+import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -40,25 +41,28 @@ def test_what_it_would_do(kamld: Kamld, people: Path, hub: Path) -> None:
     ]
     found = kamld("purge digits:0/anna.txt --dry-run --json").json
     assert found["places"] == [
-        {"dataset": "default/digits", "path": "0/anna.txt", "versions": ["main", "main~1"]}
-    ]
+        {
+            "project": "default", "name": "digits", "kind": "dataset", "path": "0/anna.txt",
+            "revisions": ["main", "main~1"], "removed": False,
+        }
+    ]  # fmt: skip
     assert traces(hub)
 
 
 def test_purged(kamld: Kamld, people: Path, hub: Path, here: Path) -> None:
-    before = {commit["id"] for commit in kamld("log digits --json").json}
+    before = {commit["commit"] for commit in kamld("log digits --json").json}
     said = kamld(f"{PURGE} --yes").out.splitlines()
     assert said[0] == "Purged 1 content: 40 B from 1 pack."
     assert said[-1].startswith("Copies that kamld does not know of may remain")
     assert traces(hub) == []
-    assert {commit["id"] for commit in kamld("log digits --json").json} == before
+    assert {commit["commit"] for commit in kamld("log digits --json").json} == before
     error = kamld("cat digits:0/anna.txt", status=1).err
     assert "default/digits:0/anna.txt was purged by ann on" in error
     assert "consent withdrawn" in error
     assert "purged_file" in error
     assert kamld("cat digits:0/a.txt").out == "0/a\n"
     assert "consent withdrawn" in kamld("purge --list").out
-    assert kamld("purge --list --json").json[0]["files"][0]["path"] == "0/anna.txt"
+    assert kamld("purge --list --json").json[0]["places"][0]["path"] == "0/anna.txt"
     assert kamld(f"{PURGE} --yes").out  # again: there is nothing left to be removed
     assert "1 file purged: left out on purpose" in kamld("fsck").out
     kamld("gc")
@@ -71,9 +75,12 @@ def test_all_versions_can_still_be_had_without_it(kamld: Kamld, people: Path, he
     assert "Left out 0/anna.txt: default/digits:0/anna.txt was purged by ann" in said.err
     assert sorted(os.listdir(here / "out/0")) == ["a.txt", "b.txt", "c.txt"]
     assert kamld("checkout digits@first old --json").json["purged"] == ["0/anna.txt"]
-    assert "removed  0/anna.txt" in " ".join(kamld("status out").out.split()).replace(
-        "removed 0", "removed  0"
-    )
+    said = kamld("status out")
+    assert "Left out 0/anna.txt: default/digits:0/anna.txt was purged by ann" in said.err
+    assert "The next commit lists 1 purged no more." in said.out
+    assert "removed" not in said.out
+    status = kamld("status out --json").json
+    assert (status["changes"], status["purged"]) == ([], ["0/anna.txt"])
     kamld("export digits out.tar")
     kamld("export digits plain")
     assert not (here / "plain/0/anna.txt").exists()
@@ -83,9 +90,18 @@ def test_all_versions_can_still_be_had_without_it(kamld: Kamld, people: Path, he
     kamld("show digits@first")
     kamld("switch out main~1")
     kamld("branch digits side")
-    kamld("commit out -b bare -m bare")  # without anna, for the folder has not got it
-    assert "Left out 0/anna.txt" in kamld("switch out main").err
+    said = kamld("commit out -b bare -m bare")  # without anna, for the folder has not got it
+    assert "Left out 0/anna.txt: default/digits:0/anna.txt was purged by ann" in said.err
+    assert "the same files, 1 purged left out" in said.out
+    said = kamld("switch out main")
+    assert "Left out 0/anna.txt" in said.err
+    assert "What you had changed" not in said.out
     assert not (here / "out/0/anna.txt").exists()
+    (here / "out/mine.txt").write_text("mine")
+    done = kamld("switch out bare --json").json
+    assert (done["own_changes"], done["purged"]) == (1, [])
+    kamld("switch out main")
+    (here / "out/mine.txt").unlink()
     kamld("switch out bare")
     (here / "out/more.txt").write_text("more")
     kamld("commit out -m more")
@@ -162,3 +178,66 @@ def test_restore_says_that_it_is_gone(kamld: Kamld, people: Path) -> None:
     assert [one["path"] for one in answer["changes"]] == ["labels.csv"]
     assert answer["purged"] == ["0/anna.txt"]
     assert not (people / "0/anna.txt").exists()
+
+
+def test_another_content_of_a_purged_path_comes_with_its_version(
+    kamld: Kamld, people: Path, here: Path
+) -> None:
+    """What is missing for it was purged is no change of anybody's, so nothing is in the way."""
+    (people / "0/anna.txt").write_text("anna agreed")
+    kamld("commit digits -m again")
+    kamld("purge digits@main~1:0/anna.txt --reason x --yes")
+    kamld("checkout digits out")
+    kamld("switch out main~1")
+    assert not (here / "out/0/anna.txt").exists()
+    assert kamld("switch out main --json").json["own_changes"] == 0
+    assert (here / "out/0/anna.txt").read_text() == "anna agreed"
+    kamld("restore out --from main~1 0/anna.txt")
+
+
+def test_purged_again(kamld: Kamld, people: Path, hub: Path) -> None:
+    kamld(f"{PURGE} --yes")
+    for words in ("purge digits:0/anna.txt", f"{PURGE} --yes", "purge digits:0/anna.txt --dry-run"):
+        said = kamld(words).out.splitlines()
+        assert said[0].startswith("default/digits:0/anna.txt was purged by ann on ")
+        assert said[0].endswith(": consent withdrawn.")
+        assert said[1:] == ["There is nothing left of it to remove."]
+    again = kamld("purge digits:0/anna.txt --json").json
+    assert (len(again["holes"]), again["bytes_freed"], again["in_use"]) == (1, 0, [])
+    assert len(kamld("purge --list --json").json) == 1
+
+
+def test_what_could_not_be_removed_is_told(kamld: Kamld, people: Path, hub: Path) -> None:
+    (hub / "tmp/odd").mkdir()
+    os.utime(hub / "tmp/odd", (0, 0))
+    (lock,) = (hub / "local/trees").glob("*.lock")
+    with lock.open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        said = kamld(f"{PURGE} --yes").out.splitlines()
+    assert f"Still there, for somebody uses it: {lock.with_suffix('')}." in said[1]
+    assert f"Still there, for Is a directory: {hub / 'tmp/odd'}." in said[2]
+    assert traces(hub)
+    assert kamld("purge --finish").out.splitlines()[1:] == said[2:3]
+    assert not traces(hub)
+
+
+def test_purged_again_beside_somebody_who_writes(kamld: Kamld, people: Path, hub: Path) -> None:
+    """What is in tmp/ since the purge may be a living writer's: nobody has waited for that one."""
+    (lock,) = (hub / "local/trees").glob("*.lock")
+    with lock.open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        kamld(f"{PURGE} --yes")
+    writes, left = hub / "tmp/of-a-writer", hub / "tmp/of-one-who-was-killed"
+    for path in (writes, left):
+        path.write_text("x")
+    os.utime(left, (0, 0))
+    for words in ("--dry-run", "--dry-run --json"):
+        kamld(f"purge digits:0/anna.txt {words}")
+        assert writes.exists()
+        assert left.exists()
+        assert lock.with_suffix("").exists()
+    kamld("purge digits:0/anna.txt")
+    assert not left.exists()
+    assert not lock.with_suffix("").exists()
+    kamld("purge --finish")
+    assert writes.exists()

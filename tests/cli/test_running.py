@@ -18,8 +18,8 @@ FIELDS = {"id", "name", "state", "params", "metrics", "inputs", "outputs"}
 def running(kamld: Kamld, digits: Path) -> Iterator["subprocess.Popen[str]"]:
     """A run that has begun, after one that has ended."""
     kamld("commit digits -m one")
-    kamld("run -n done -- true")
-    run = process("run -i digits -n slow -p lr=0.5 -- sh -c 'echo begun; exec sleep 60'")
+    kamld("run --name done -- true")
+    run = process("run -i digits --name slow -p lr=0.5 -- sh -c 'echo begun; exec sleep 60'")
     assert run.stdout
     while "begun" not in run.stdout.readline():
         pass
@@ -34,7 +34,7 @@ def test_a_running_run_is_listed(kamld: Kamld, running: "subprocess.Popen[str]")
     assert set(second) & FIELDS == set(first) & FIELDS == FIELDS
     assert (first["name"], first["state"], first["params"]) == ("slow", "running", {"lr": 0.5})
     assert (first["number"], first["ended"], first["pid"]) == (None, None, running.pid)
-    assert first["inputs"][0]["commit"] == kamld("log digits --json").json[0]["id"]
+    assert first["inputs"][0]["commit"] == kamld("log digits --json").json[0]["commit"]
     assert [run["name"] for run in kamld("runs --json --sort started").json] == ["done", "slow"]
     assert [run["name"] for run in kamld("runs --json --sort -metrics.loss").json] == ["done", "slow"]
     assert [run["name"] for run in kamld("runs --json -n 1").json] == ["slow"]
@@ -62,7 +62,7 @@ def test_a_run_whose_process_is_gone_is_said_to_be_lost(
     said = plain(kamld("runs").out)
     assert "lost" in said.splitlines()[1]
     assert "the next kamld run closes it" in said
-    kamld("run -n next -- true")
+    kamld("run --name next -- true")
     assert {run["name"]: run["state"] for run in kamld("runs --json").json} == {
         "slow": "failed", "done": "succeeded", "next": "succeeded"
     }  # fmt: skip
@@ -93,6 +93,7 @@ def test_a_damaged_run_is_left_out_and_said_so(kamld: Kamld, hub: Path) -> None:
     assert "(damaged_record)" in kamld(f"why run:{told[0]['id']}", status=3).err
 
 
-def test_names_that_lead_out_of_the_hub(kamld: Kamld) -> None:
+def test_names_that_lead_out_of_the_hub(kamld: Kamld, digits: Path) -> None:
+    kamld(f"commit {digits} -m one")
     for words in ("why run:../../x/1", "runs --compare ../../x/1 1"):
         assert "(bad_name)" in kamld(words, status=1).err

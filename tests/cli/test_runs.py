@@ -50,8 +50,8 @@ def test_json(kamld: Kamld, trained: str) -> None:
     fields = {"id", "name", "state", "params", "metrics", "inputs", "outputs"}
     assert fields <= set(newest)
     assert (newest["params"], newest["metrics"]) == ({"lr": 0.5}, {"loss": 0.5})
-    assert newest["inputs"][0]["commit"] == kamld("log digits --json").json[0]["id"]
-    assert newest["outputs"][0]["commit"] == kamld("log net --json").json[0]["id"]
+    assert newest["inputs"][0]["commit"] == kamld("log digits --json").json[0]["commit"]
+    assert newest["outputs"][0]["commit"] == kamld("log net --json").json[0]["commit"]
     assert kamld("log net@v1 --json").json[0]["run"] == oldest["id"]
     assert kamld("runs --sort params.lr -n 1 --json").json[0]["id"] == oldest["id"]
     assert kamld("runs --name 'tr*' --state succeeded --json").json == [newest, oldest]

@@ -35,7 +35,7 @@ def test_foreign_texts_are_shown_escaped(kamld: Kamld, digits: Path, monkeypatch
     kamld(f"commit digits -m 'one{EVIL}'")
     monkeypatch.setenv("KAMLD_AUTHOR", "ann")
     (digits / "text").write_text(f"after{EVIL}\n")
-    for words in ("log digits", "ls", "diff digits -p", "why digits", f"commit digits -m 'two{EVIL}'"):
+    for words in ("log digits", "ls", "diff digits --patch", "why digits", f"commit digits -m 'two{EVIL}'"):
         said = kamld(words)
         assert not set("\x1b\x07\x9b\r") & set(said.out + said.err)
     kamld(f"log 'x{EVIL}'", status=1)

@@ -34,7 +34,7 @@ def test_show_tells_what_is_known(words: Path, kamld: Kamld) -> None:
         [],
     )
     second = kamld("show words --json").json
-    assert second["parents"] == [first["id"]]
+    assert second["parents"] == [first["commit"]]
     assert [(c["path"], c["change"]) for c in second["changes"]] == [("in/a.txt", "changed")]
     said = kamld("show words").out
     assert "default/words" in said
@@ -68,13 +68,14 @@ def test_log_and_show_of_a_path(words: Path, kamld: Kamld) -> None:
     (words / "t.csv").write_text("a,b\n1,x\n")
     kamld("commit words -m three")
     assert [c["message"] for c in kamld("log words:in --json").json] == ["two", "one"]
-    assert [(c["message"], c["added"]) for c in kamld("log 'words:*.csv' --json").json] == [("three", 1)]
+    of_tables = kamld("log 'words:*.csv' --json").json
+    assert [(c["message"], c["files_added"]) for c in of_tables] == [("three", 1)]
     assert "two" in kamld("log words:in/a.txt -n 1").out
     assert "more with: kamld log words:in/a.txt -n 5" in kamld("log words:in/a.txt -n 1").out
     assert "unknown_path" in kamld("log words:im", status=1).err
     shown = kamld("show words:t.csv --json").json
     assert shown["columns"] == [{"name": "a", "type": "int64"}, {"name": "b", "type": "string"}]
-    assert (shown["kind"], shown["size"], shown["changed"]["message"]) == ("file", 8, "three")
+    assert (shown["kind"], shown["size"], shown["last_commit"]["message"]) == ("file", 8, "three")
     assert kamld("show words:link --json").json["target"] == "in/a.txt"
     assert "changed  " in kamld("show words:in").out
     said = kamld("show words:inn", status=1).err
@@ -95,5 +96,5 @@ def test_show_says_what_was_purged(words: Path, kamld: Kamld) -> None:
     said = kamld("show words:t.csv").out
     assert "consent withdrawn; its content is gone" in said
     assert "kamld cat" not in said
-    assert kamld("show words:t.csv --json").json["purged"]["reason"] == "consent withdrawn"
-    assert kamld("du words --json").json["datasets"][0]["versions"] == 3
+    assert kamld("show words:t.csv --json").json["hole"]["reason"] == "consent withdrawn"
+    assert kamld("du words --json").json["datasets"][0]["version_count"] == 3

@@ -1,8 +1,11 @@
 """status, as a person sees it: what was renamed, rows of tables, what the dataset is called today."""
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from kamld.workspace import scan
 from kamld.workspace.stat_index import read_index, write_index
@@ -109,3 +112,80 @@ def test_all_is_read_where_times_lie(kamld: Kamld, digits: Path) -> None:
     assert any(line.startswith("Nothing has changed") for line in lines(kamld))
     assert "changed 0/a.txt 4 B" in lines(kamld, "status digits --full")
     assert "changed 0/a.txt 4 B" in lines(kamld)
+
+
+# --- what in it is no part of it
+
+
+@pytest.mark.parametrize("place", ["flowers", "in/deep/flowers"])
+def test_a_folder_in_it_that_is_bound_itself(kamld: Kamld, digits: Path, place: str) -> None:
+    (digits / place).mkdir(parents=True)
+    (digits / place / "rose").write_text("red")
+    kamld(f"commit digits/{place} -m one")
+    assert f"{place}/ is bound to default/flowers: left out." in kamld("commit digits -m all").out
+    assert not any(one["path"].startswith(place[:2]) for one in kamld("ls digits --json").json)
+    (digits / place / "rose").write_text("white")
+    status = kamld("status digits --json").json
+    assert (status["changes"], status["apart"]) == (
+        [], [{"path": place, "project": "default", "name": "flowers"}]
+    )  # fmt: skip
+    assert f"{place}/ is bound to default/flowers: left out." in kamld("status digits").out
+    assert "changed rose 3 B → 5 B" in lines(kamld, f"status digits/{place}")
+
+    (digits / "new").write_text("x")
+    kamld("commit digits -m new")
+    kamld("switch digits main~1")
+    kamld("switch digits main")
+    assert (digits / place / "rose").read_text() == "white"
+    (digits / place / ".kamld/folder.json").write_text("{")
+    assert f"{place}/ has a record of its own that is damaged: left out." in kamld("status digits").out
+    shutil.rmtree(digits / place / ".kamld")  # the way in
+    assert kamld("commit digits -m with --json").json["files"] == 9
+
+
+def test_a_folder_that_has_only_such_folders(kamld: Kamld, digits: Path, here: Path) -> None:
+    (here / "all").mkdir()
+    digits.rename(here / "all/digits")
+    kamld("commit all/digits -m one")
+    said = kamld("commit all -m x", status=1).err
+    assert "digits is bound already." in said
+    assert f"kamld commit {here / 'all/digits'}" in said
+
+
+def test_what_is_suggested_can_be_done(kamld: Kamld, digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder that is only a part of one."""
+    kamld("commit digits -m one")
+    (digits / "0/new").write_text("x")
+    assert 'kamld commit digits -m "…"' in kamld("status digits/0").out
+    monkeypatch.chdir(digits / "0")
+    assert 'kamld commit .. -m "…"' in kamld("status").out
+    kamld("commit .. -m two")
+
+
+def test_what_no_version_can_hold_is_named(kamld: Kamld, digits: Path) -> None:
+    kamld("commit digits -m one")
+    os.mkfifo(digits / "0/pipe")
+    (digits / "0/a.txt").write_text("changed")
+    said = kamld("status digits").out
+    assert f"{digits}/0/pipe is a FIFO, which no version can hold." in said
+    assert "A commit is refused until that is removed, or named in .kamldignore." in said
+    assert "changed 0/a.txt 4 B → 7 B" in lines(kamld)
+    assert len(kamld("status digits --json").json["special"]) == 1
+    assert "special_file" in kamld("commit digits -m two", status=1).err
+    kamld("restore digits 0/a.txt")
+    kamld("switch digits main")
+    (digits / ".kamldignore").write_text("pipe\n")
+    assert kamld("status digits --json").json["special"] == []
+    kamld("commit digits -m two")
+
+
+@pytest.mark.parametrize(
+    ("target", "said"), [("file", "file is there already, and is a file."), ("file/x", "file is a file, so")]
+)
+def test_a_checkout_where_a_file_is(kamld: Kamld, digits: Path, here: Path, target: str, said: str) -> None:
+    kamld("commit digits -m one")
+    (here / "file").write_text("x")
+    err = kamld(f"checkout digits {target}", status=1).err
+    assert f"{here}/{said}" in err
+    assert "target_exists" in err
+    assert (here / "file").read_text() == "x"

@@ -61,7 +61,7 @@ def test_there_and_back(kamld: Kamld, digits: Path) -> None:
     assert kamld("status digits --json").json["changes"] == []
     assert "no_branch" in kamld("commit digits -m lost", status=1).err
     done = kamld("switch digits main --json").json
-    assert (done["branch"], done["was"]["branch"], done["own_changes"]) == ("main", None, 0)
+    assert (done["branch"], done["old_branch"], done["own_changes"]) == ("main", None, 0)
     assert shape(digits) == after
     assert kamld("status digits --json").json["changes"] == []
     assert (digits / "0/c.txt").stat() == untouched
@@ -131,7 +131,7 @@ def test_modes_stay(kamld: Kamld, digits: Path) -> None:
 
 
 def test_a_new_branch(kamld: Kamld, digits: Path) -> None:
-    one = kamld("commit digits -m one --json").json["id"]
+    one = kamld("commit digits -m one --json").json["commit"]
     (digits / "new").write_text("x")
     assert "digits on try" in kamld("switch digits try -c").out
     assert kamld("commit digits -m two --json").json["branch"] == "try"
@@ -158,6 +158,22 @@ def test_restore(kamld: Kamld, digits: Path) -> None:
     assert "unknown_path" in kamld("restore digits nope", status=1).err
     assert "outside" in kamld("restore digits ../x", status=1).err
     assert "usage" in kamld("restore digits", status=2).err
+
+
+def test_restore_by_a_pattern(kamld: Kamld, digits: Path) -> None:
+    (digits / "a[1].txt").write_text("a file of that very name")
+    (digits / "a1.txt").write_text("not meant by it")
+    kamld("commit digits -m one")
+    for name in ("0/a.txt", "1/b.txt", "labels.csv", "a[1].txt", "a1.txt"):
+        (digits / name).write_text("mine")
+    done = kamld("restore digits '*/*.txt' --json").json
+    assert [change["path"] for change in done["changes"]] == ["0/a.txt", "1/b.txt"]
+    done = kamld("restore digits 'a[1].txt' --json").json
+    assert [change["path"] for change in done["changes"]] == ["a[1].txt"]
+    refused = kamld("restore digits '*.gif'", status=1).err
+    assert 'Nothing in the versions in question matches "*.gif".' in refused
+    assert "no_match" in refused
+    assert (digits / "labels.csv").read_text() == "mine"
 
 
 def test_restore_where_one_is(kamld: Kamld, digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ def traced(kamld: Kamld, digits: Path, model: str, here: Path) -> str:
 
 def chain(node: dict, sort: str) -> list[dict]:  # type: ignore[type-arg]
     """All nodes of a sort, from the top."""
-    found = [node] if node["sort"] == sort else []
+    found = [node] if node["kind"] == sort else []
     return found + [below for child in node.get("children", ()) for below in chain(child, sort)]
 
 
@@ -49,7 +49,7 @@ def test_a_prediction_names_the_first_delivery(kamld: Kamld, traced: str) -> Non
     assert chain(tree, "run")[0]["details"]["metrics"] == {"accuracy": 0.75}
     first = kamld("log digits --json").json[-1]
     deliveries = [node for node in chain(tree, "dataset") if node.get("details", {}).get("first")]
-    assert [node["id"] for node in deliveries] == [first["id"]]
+    assert [node["commit"] for node in deliveries] == [first["commit"]]
     text = kamld(f"why {traced}").out
     for word in ("deployment net", "net v1", "run 1", "split 50 % of digits, seed 3", "as delivered"):
         assert word in text
@@ -59,8 +59,8 @@ def test_a_prediction_of_no_day_leads_there_too(kamld: Kamld, traced: str) -> No
     odd = replace(ids.parse_prediction_id(traced), time_ms=2**48 - 1)
     first = kamld("log digits --json").json[-1]
     tree = kamld(f"why {odd} --json").json
-    assert first["id"] in {node["id"] for node in chain(tree, "dataset")}
-    assert "time" not in tree
+    assert first["commit"] in {node["commit"] for node in chain(tree, "dataset")}
+    assert tree["time"] is None
     assert "deployment net" in kamld(f"why {odd}").out
 
 
@@ -75,7 +75,7 @@ def test_what_is_derived_can_go_and_no_answer_changes(
         "why endpoint:net --json", "runs --json", "ls --json", "log digits --json", "log net@champion --json",
         "ls digits@main~1 --json",
     ]  # fmt: skip
-    commit = kamld("log digits --json").json[0]["id"]
+    commit = kamld("log digits --json").json[0]["commit"]
     questions.append(f"why {commit} --json")
     before = [kamld(question).out for question in questions]
     if lost == "index":

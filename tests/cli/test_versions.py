@@ -24,7 +24,7 @@ def test_a_first_hour(kamld: Kamld, digits: Path, snapshot: SnapshotAssertion) -
     (digits / "2").mkdir()
     for number in range(14):
         (digits / f"2/{number:02}.txt").write_text("new\n")
-    told += [kamld("status digits").out, kamld("diff digits -p").out]
+    told += [kamld("status digits").out, kamld("diff digits --patch").out]
     told += [kamld("commit digits -m 'corrected'").out, kamld("status digits").out]
     told += [kamld("commit digits -m 'again'").out, kamld("log digits").out]
     told += [kamld("checkout digits@main~1 before").out, kamld("checkout digits work").out]
@@ -55,10 +55,20 @@ def test_json_of_a_commit(kamld: Kamld, digits: Path) -> None:
     assert said["parents"] == []
     assert said["time"].endswith("Z")
     history = kamld("log digits --json").json
-    assert [set(c) >= {"id", "message", "author", "time", "parents"} for c in history] == [True]
-    assert history[0]["id"] == said["id"]
+    assert [set(c) >= {"commit", "message", "author", "time", "parents"} for c in history] == [True]
+    assert history[0]["commit"] == said["commit"]
     again = kamld("commit digits -m two --json").json
-    assert (again["id"], again["changed"]) == (said["id"], False)
+    assert (again["commit"], again["changed"]) == (said["commit"], False)
+
+
+def test_steps_back_from_the_first(kamld: Kamld, digits: Path) -> None:
+    kamld("commit digits -m one")
+    said = kamld("show digits@main~1", status=1).err
+    assert "digits@main~1 goes back too far: main is the first version." in said
+    (digits / "0/a.txt").unlink()
+    kamld("commit digits -m two")
+    said = kamld("show digits@main~5", status=1).err
+    assert "digits@main~5 goes back too far: main~1 is the first version." in said
 
 
 def test_json_of_the_rest(kamld: Kamld, digits: Path, hub: Path) -> None:
@@ -72,8 +82,8 @@ def test_json_of_the_rest(kamld: Kamld, digits: Path, hub: Path) -> None:
     assert [p["examples"] for p in kamld("split digits --test 0.5 --json").json["parts"]] == [3, 3]
     assert kamld("checkout digits out --json").json["bound"]
     assert kamld("diff digits --json").json[0]["change"] == "removed"
-    assert kamld("tag digits t --json").json["name"] == "t"
-    assert kamld("branch digits --json").json[0]["name"] == "main"
+    assert kamld("tag digits t --json").json["ref"] == "t"
+    assert kamld("branch digits --json").json[0]["ref"] == "main"
     assert set(kamld("rebuild --json").json) == {"objects", "damaged_packs", "catalog"}
 
 
@@ -114,14 +124,65 @@ def test_changed_lines_of_a_file_with_an_odd_name(kamld: Kamld, digits: Path) ->
     odd.write_text("before\n")
     kamld("commit digits -m one")
     odd.write_text("after\n")
-    said = kamld("diff digits -p").out
+    said = kamld("diff digits --patch").out
     assert "-before" in said
     assert "+after" in said
     odd.unlink()
-    assert "odd\\xff.txt" in kamld("diff digits -p").out
+    assert "odd\\xff.txt" in kamld("diff digits --patch").out
 
 
 def test_log_from_deep_in_a_folder(kamld: Kamld, digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kamld("commit digits -m one")
     monkeypatch.chdir(digits / "0")
     assert [commit["message"] for commit in kamld("log --json").json] == ["one"]
+
+
+@pytest.mark.parametrize("how", ["damaged", "a circle"])
+def test_a_name_does_not_hang_on_a_broken_folder(kamld: Kamld, digits: Path, how: str) -> None:
+    kamld("commit digits -m one")
+    record = digits / ".kamld/folder.json"
+    record.unlink()
+    if how == "damaged":
+        record.write_text("{")
+    else:
+        record.symlink_to(record.name)
+    assert "one" in kamld("log digits").out
+    if how == "damaged":
+        assert "damaged_record" in kamld("log ./digits", status=3).err
+
+
+def test_a_name_alone_is_its_main(
+    kamld: Kamld, digits: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def logged(words: str) -> list[str]:
+        return [one["message"] for one in kamld(f"log {words} --json").json]
+
+    kamld("commit digits -m one")
+    kamld("switch digits side -c")
+    assert "The folder digits is on side: kamld log ./digits" in kamld("log digits").err
+    (digits / "new").write_text("new")
+    kamld("commit digits -m two")
+    assert logged("digits") == logged("digits@main") == ["one"]
+    assert logged("./digits") == logged("digits/") == logged("digits@side") == ["two", "one"]
+    assert kamld("show digits --json").json["message"] == "one"
+    monkeypatch.chdir(digits / "0")
+    assert logged("") == logged(".") == logged("..") == ["two", "one"]
+    monkeypatch.chdir(here)
+    digits.rename(here / "elsewhere")
+    said = kamld("log elsewhere")
+    assert "two" in said.out
+    assert "elsewhere is a folder of digits, on side." in said.err
+    kamld("tag digits first")
+    kamld("switch elsewhere first")
+    assert "on no branch" in kamld("log elsewhere").err
+    (here / "plain").mkdir()
+    assert "unknown_name" in kamld("log plain", status=1).err
+    (here / "elsewhere").rename(digits)
+    kamld("rm digits")
+    (here / "digits2").mkdir()
+    (here / "digits2/x").write_text("x")
+    kamld("commit digits2 --name digits -m another")
+    said = kamld("log digits")
+    assert "another" in said.out
+    assert "The folder digits is of default/digits on no branch: kamld log ./digits" in said.err
+    assert kamld("log digits@main").err == ""

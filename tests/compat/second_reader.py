@@ -203,11 +203,54 @@ class Hub:
         while older:
             sealed = self.record(older)
             digest = blake3((self.folder / older).read_bytes()).hexdigest()[:16]
-            assert older.endswith(f"/{sealed['moves'][0]['seq']:010d}-{digest}")
+            first = sealed["moves"][0]
+            assert first.get("lost") or older.endswith(f"/{first['seq']:010d}-{digest}")
             moves = sealed["moves"] + moves
             older = sealed.get("older")
-        assert [move["seq"] for move in moves] == list(range(1, len(moves) + 1))
+        for before, move in zip([{"seq": 0}, *moves], moves, strict=False):
+            assert move["seq"] == before["seq"] + 1 or (move.get("lost") and move["seq"] > before["seq"])
         return moves
+
+    def versions(self) -> Any:
+        """The files of each version that any ref ever named; None where a checkpoint's are gone."""
+        found: dict[str, Any] = {}
+        moves = [move for key in self.keys("refs") for move in self.moves(self.record(key))]
+        waiting = {move[word] for move in moves for word in ("commit", "carries") if word in move}
+        while waiting:
+            identifier = waiting.pop()
+            commit = self.commit(identifier)
+            waiting |= {parent for parent in commit.get("parents", []) if parent not in found}
+            found[identifier] = self.files(commit)
+        return found
+
+    def files(self, commit: Any) -> Any:
+        try:
+            return {
+                row.path.decode("utf-8", "backslashreplace"): [row.kind, row.size, self.content(row)]
+                for row in self.tree(bytes.fromhex(commit["tree"]))
+            }
+        except KeyError:
+            assert "checkpoint" in commit
+            return None
+
+    def content(self, row: Entry) -> str:
+        """Its digest; of one that was left elsewhere, the digest that is kept of all its parts."""
+        if (self.folder / f"holes/{row.id.hex()}.json").exists():
+            assert row.id not in self.places
+            return f"purged_file {row.id.hex()}"
+        keys = [blake3(b"kamld place %d\0" % number + row.id).digest() for number in range(16)]
+        there = [key for key in keys if key in self.places]
+        if row.id in self.places or not there:
+            return digest(self.read(row.id), row)
+        place = self.places[there[-1]]
+        stored = self.packs[place.pack.hex()][place.offset : place.offset + place.stored]
+        assert (place.codec, place.raw) == (64, row.size)
+        assert blake3(there[-1] + stored[32:]).digest() == stored[:32]
+        (length,) = struct.unpack("<I", stored[32:36])
+        record, parts = json.loads(stored[36 : 36 + length]), stored[36 + length :]
+        assert record["size"] == row.size < 2**20
+        assert len(parts) == 32
+        return parts.hex()
 
     def dataset(self, dataset: Any) -> Any:
         refs, commits, waiting = {}, {}, set()
@@ -227,11 +270,7 @@ class Hub:
         commit = self.commit(identifier)
         parents = commit.get("parents", [])
         assert all(self.commit(parent)["time"] < commit["time"] for parent in parents)
-        files = {
-            row.path.decode("utf-8", "backslashreplace"): [row.kind, row.size, digest(self.read(row.id), row)]
-            for row in self.tree(bytes.fromhex(commit["tree"]))
-        }
-        return {"message": commit["message"], "parents": parents, "files": files}
+        return {"message": commit["message"], "parents": parents, "files": self.files(commit)}
 
     def following(self, key: str) -> list[str]:
         """Every event's key of an endpoint, found without a listing: the hint may be behind."""
@@ -242,7 +281,7 @@ class Hub:
         return [f"{place}/{seq:08d}" for seq in range(1, last + 1)]
 
     def everything(self) -> Any:
-        datasets = [self.record(key) for key in self.keys("names")]
+        datasets = [named for key in self.keys("names") if not (named := self.record(key)).get("gone")]
         endpoints: dict[str, list[Any]] = {}
         for key in self.keys("deployments"):
             event = self.record(f"events/{(self.folder / key).read_text()}.json")

@@ -26,12 +26,13 @@ STORE = {
 # Verbs of a person at a prompt alone: a script has no need of them, or is itself what they start.
 AT_A_PROMPT = {"run", "runs", "logs", "deploy", "deployments", "predict", "stop", "why", "hub", "demo"}
 # Where a name of the command line cannot be one in Python, or says it better.
-PYTHON = {"import": "import_", "cat": "read", "umount": "umount"}
+PYTHON = {"import": "import_"}
 # What handles have beside the verbs.
 BESIDE = {
-    "abort", "at", "author", "bytes", "count", "dataset", "exists", "fetch", "file", "files", "id", "iter",
-    "kind", "location", "message", "metadata", "model", "name", "names", "number", "open", "parents",
-    "protect", "repair", "run", "table", "tf", "time", "torch", "unprotect", "url",
+    "abort", "at", "author", "bytes", "count", "dataset", "exists", "fetch", "file", "files",
+    "finish_purges", "id", "iter", "kind", "location", "message", "metadata", "model", "name", "names",
+    "number", "open", "parents", "protect", "purges", "read", "repair", "run", "table", "tf", "time", "torch",
+    "unprotect", "url",
 }  # fmt: skip
 
 

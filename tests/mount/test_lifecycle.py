@@ -48,6 +48,15 @@ def test_its_folder_goes_with_it_where_it_was_made_for_it(hub: Hub, make: Make) 
 
 
 @fuse
+def test_the_command_ends_and_the_mount_stays(hub: Hub, make: Make) -> None:
+    make({"a": b"one"})
+    command = [sys.executable, "-W", "error::ResourceWarning", "-m", "kamld", "mount", "data", "m"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (hub.here / "m/a").read_bytes() == b"one"
+
+
+@fuse
 def test_what_is_not_committed_waits(hub: Hub, make: Make) -> None:
     make({"a": b"one"})
     mounted = hub.mount(write=True)

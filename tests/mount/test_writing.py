@@ -317,7 +317,7 @@ def test_writers_wait_while_a_commit_reads(hub: Hub, make: Make) -> None:
             done += 1
     assert done > 3
     for commit in json.loads(hub("log data --json"))[:-1]:
-        hub(f"export data@{commit['id']} copy")
+        hub(f"export data@{commit['commit']} copy")
         data = (hub.here / "copy/state").read_bytes() if (hub.here / "copy/state").exists() else b""
         assert len(set(data.splitlines())) <= 1
         shutil.rmtree(hub.here / "copy")

@@ -29,7 +29,7 @@ def version(files: dict[bytes, bytes]) -> tuple[Repository, Tree]:
 
 def some(pattern: str | None = None, files: dict[bytes, bytes] | None = None) -> Files:
     repository, tree = version(FILES if files is None else files)
-    return files_of(repository.objects, tree, pattern)
+    return files_of(repository.objects, tree, pattern, "flowers@main")
 
 
 @pytest.fixture(scope="module")

@@ -56,9 +56,9 @@ def test_it_goes_on_when_the_command_that_started_it_ends(hub: Hub, digits: Path
     hub.deploy("digits", hub.model("digits-net", "v1", digits))
     start = "import sys; from pathlib import Path; from kamld.serving import launch; "
     start += "print(launch.reconciled(Path(sys.argv[1]), sys.argv[2:]).endpoints[0].state)"
-    command = [sys.executable, "-c", start, str(hub.serving), *hub.command]
+    command = [sys.executable, "-W", "error::ResourceWarning", "-c", start, str(hub.serving), *hub.command]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.stdout, done.returncode) == ("serving\n", 0), done.stderr
+    assert (done.stdout, done.stderr, done.returncode) == ("serving\n", "", 0)
     assert infer(hub.client)
 
 

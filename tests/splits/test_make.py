@@ -11,7 +11,7 @@ from kamld.blobs import MemoryBlobs
 from kamld.errors import Conflict, Invalid, KamldError, NotFound, SystemFault
 from kamld.records.history import SplitPart
 from kamld.records.names import Name, Reference
-from kamld.splits.make import recorded_rule
+from kamld.splits.parts import recorded_rule
 from kamld.store import Repository, open_hub
 from tests.splits.hubs import Files, contents, cut, deliver, rule
 from tests.store.faults import FaultyBlobs, Killed

@@ -186,10 +186,11 @@ def test_a_chunk_of_a_large_file() -> None:
         assert [(one.files, one.total, one.paths) for one in report.affected] == [(1, 2, (b"large",))]
 
 
-def test_files_that_were_left_elsewhere() -> None:
+def test_files_that_were_left_elsewhere(tmp_path: Path) -> None:
     repository, dataset = fresh()
+    (tmp_path / "a").write_bytes(b"there")
     with repository.writer() as writer:
-        place = Place(address="file:///a", size=5, since=TIME)
+        place = Place(address=f"{tmp_path}/a", size=5, since=TIME)
         identifier, size = writer.put_place(place, [b"there"])
         entries = entries_of([Entry(b"a", FILE, size, identifier), Entry(b"b", FILE, 4, writer.put(b"here"))])
         version = repository.write_version(writer, entries, parents=(), author="Ada", message="m")
@@ -197,7 +198,7 @@ def test_files_that_were_left_elsewhere() -> None:
     for only in (None, frozenset([dataset.id])):
         report = check(repository.blobs, only)
         assert (report.findings, report.left) == ([], 1)
-    spoil(repository.blobs, b"file:///a")
+    spoil(repository.blobs, b"%b/a" % bytes(tmp_path))
     assert [one.paths for one in check(repository.blobs).affected] == [(b"a",)]
 
 
@@ -241,11 +242,13 @@ def test_beside_a_writer(tmp_path: Path) -> None:
     writer = threading.Thread(target=work)
     writer.start()
     try:
-        reports = [check(FolderBlobs(tmp_path / "hub")) for _ in range(15)]
+        reports = [check(FolderBlobs(tmp_path / "hub"))]
+        while len(reports) < 15 or (reports[-1].versions == reports[0].versions and len(reports) < 1000):
+            reports.append(check(FolderBlobs(tmp_path / "hub")))  # a busy disk may keep the writer waiting
     finally:
         over.set()
         writer.join()
-    assert [report.findings for report in reports] == [[]] * 15
+    assert [report.findings for report in reports] == [[]] * len(reports)
     assert reports[-1].versions > reports[0].versions
 
 

@@ -31,6 +31,7 @@ from kamld.store import repository as repositories
 from kamld.store.gc import collect, look
 from kamld.store.leases import Held
 from kamld.store.trees import Tree, write_tree
+from tests.counts import tried
 from tests.store.hubs import AUTHOR, Files, files_of, put
 from tests.store.schedules import Schedule, User, opened, simulated
 
@@ -328,16 +329,14 @@ def _of_removed(world: World, hub: Repository) -> set[str]:
 
 def test_schedules(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     count = SEEDS_LONG if request.config.getoption("--long") else SEEDS
-    steps = kills = 0
     for seed in range(count):
         try:
             world = play(seed, monkeypatch)
         except BaseException as error:
             error.add_note(f"schedule {seed}")
             raise
-        steps += world.schedule.steps
-        kills += world.schedule.kills
-    print(f"{count:,} schedules with {steps:,} steps and {kills:,} kills lost nothing")
+        tried(1, "schedules of gc beside users")
+        tried(world.schedule.steps, "steps in them")
 
 
 def _no_second_marking(patch: pytest.MonkeyPatch) -> None:

@@ -7,13 +7,12 @@ from datetime import timedelta
 import pytest
 
 from kamld.blobs import Listed, MemoryBlobs
-from kamld.errors import Conflict, KamldError, NotFound, SystemFault
+from kamld.errors import Conflict, NotFound, SystemFault
 from kamld.records.history import Checkpoint, Dataset
 from kamld.records.names import Name
 from kamld.store import Repository, open_hub, packs
 from kamld.store.gc import collect, look
 from kamld.store.index import as_ids
-from kamld.store.leases import Held
 from kamld.store.objects import object_id
 from tests.store.hubs import AUTHOR, check_whole, commit, files_of, fresh, head, put
 
@@ -177,7 +176,15 @@ def test_removed_and_had_back_or_forgotten_but_never_both() -> None:
     assert list(repository.blobs.list("refs/"))
     assert collect(repository, 30, NOW).forgotten == ("p/d",)  # and the next goes on
     assert not list(repository.blobs.list("refs/"))
+    assert list(repository.blobs.list("removed/"))  # whoever is still bringing it back must find it
     other = repository.create(Name("p", "e"), "dataset")
+    for _ in range(2):
+        with repository.writer() as writer:
+            writer.put(data(2))
+            writer.flush()
+        collect(repository, 30, NOW)
+        collect(repository, 30, NOW)
+    assert not list(repository.blobs.list("removed/"))
     commit(repository, other, {b"a": data(1)})
     repository.names.remove(other, author=AUTHOR)
     (removed,) = repository.names.removed()
@@ -205,61 +212,6 @@ def test_what_is_handed_from_a_lease_to_a_ref_is_not_missed(monkeypatch: pytest.
     first = {prefix: order.index(prefix) for prefix in ("leases/", "merges/", "runs/", "refs/")}
     assert sorted(first, key=first.__getitem__) == ["leases/", "merges/", "runs/", "refs/"]
     del version
-
-
-def test_who_slept_until_the_lease_was_lost_lands_nothing_that_is_gone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    repository, dataset = fresh()
-    sleeper = open_hub(repository.blobs)
-    with sleeper.writer() as writer:
-        entries = put(writer, {b"a": data(1)})
-        version = sleeper.write_version(writer, entries, parents=(), author=AUTHOR, message="m")
-    for listed in list(repository.blobs.list("leases/")):
-        repository.blobs.delete(listed.key)  # another machine took it for gone
-    for _ in range(2):
-        collect(repository, 0, NOW)
-    monkeypatch.setattr(Held, "lost", property(lambda _: True))
-    with pytest.raises(KamldError) as raised:
-        sleeper.land_version(dataset, "main", version, author=AUTHOR)
-    assert raised.value.code in ("collected", "missing_object", "missing_pack")
-    assert repository.refs.find(dataset, "main") is None
-
-
-@pytest.mark.parametrize("open_packs", [True, False])
-def test_who_fell_asleep_just_before_landing(monkeypatch: pytest.MonkeyPatch, open_packs: bool) -> None:
-    """It is written again from packs that are still open, or else taken back."""
-    repository, dataset = fresh()
-    first = commit(repository, dataset, {b"0": data(0)}).commit_id
-    sleeper = open_hub(repository.blobs)
-    with sleeper.writer() as writer:
-        entries = put(writer, {b"a": data(1)})
-        version = sleeper.write_version(writer, entries, parents=(first,), author=AUTHOR, message="m")
-    move = sleeper.refs.move
-
-    def late(*given: object, **named: object) -> object:
-        for listed in list(repository.blobs.list("leases/")):
-            repository.blobs.delete(listed.key)
-        for _ in range(2):
-            collect(repository, 0, NOW)
-        if not open_packs:
-            sleeper.objects._open.clear()
-        monkeypatch.setattr(sleeper.refs, "move", move)
-        monkeypatch.setattr(Held, "lost", property(lambda _: True))
-        return move(*given, **named)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(sleeper.refs, "move", late)
-    if open_packs:
-        landed = sleeper.land_version(dataset, "main", version, author=AUTHOR).commit_id
-        assert files_of(open_hub(repository.blobs), landed) == {b"a": data(1)}
-    else:
-        sleeper.objects._open.clear()
-        with pytest.raises(SystemFault, match="slept"):
-            sleeper.land_version(dataset, "main", version, author=AUTHOR)
-        assert head(repository, dataset) == first
-    check = open_hub(repository.blobs)
-    assert files_of(check, first) == {b"0": data(0)}
-    assert look(check, 30, NOW).missing == 0
 
 
 def test_one_collects_at_a_time() -> None:

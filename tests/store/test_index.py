@@ -13,6 +13,7 @@ from kamld.blobs import Listed, MemoryBlobs
 from kamld.errors import SystemFault
 from kamld.store.index import FANOUT, PREFIX, Index, Places, as_ids, build, decode, merge
 from kamld.store.packs import Footer
+from kamld.store.packs import key as pack_key
 
 Model = dict[bytes, tuple[bytes, int, int, int, int]]  # id: pack, offset, stored, raw, codec
 
@@ -214,6 +215,29 @@ def test_what_was_replaced_but_not_deleted_is_ignored() -> None:
     check(index, model, [id_of("none")])
 
 
+@pytest.mark.parametrize("by", ["another merge", "a purge"])
+def test_what_was_replaced_stays_so_when_what_replaced_it_goes(by: str) -> None:
+    """Who merged was killed before it deleted the last of the old ones, whose packs have gone since."""
+    blobs, model = MemoryBlobs(), {}
+    fill(blobs, 0, FANOUT - 1, model)
+    left = next(iter(blobs.list(PREFIX))).key
+    value = blobs.get(left)
+    fill(blobs, FANOUT - 1, FANOUT, model)
+    blobs.put(left, [value])
+    if by == "a purge":
+        Index(blobs).without({id_of("pack 7")})
+        assert len(Index(blobs).names()) == 1
+    else:
+        for number in range(1, FANOUT + 1):
+            fill(blobs, FANOUT * number, FANOUT * (number + 1), model)
+            segments = Index(blobs).segments()
+            named = [name for segment in segments for name in segment.packs]
+            assert len(named) == len(set(named)), (
+                "the merged one has them all; the one that was left counts not"
+            )
+    assert left not in {listed.key for listed in blobs.list(PREFIX)}
+
+
 def test_rebuild_keeps_what_others_add_meanwhile() -> None:
     blobs, model = MemoryBlobs(), {}
     fill(blobs, 0, 3, model)
@@ -274,3 +298,80 @@ def test_damage_raises_nothing_else() -> None:
             assert fault.code == "damaged_index", what  # noqa: PT017
             continue
         assert len(places.found) == len(model)
+
+
+class Counted(MemoryBlobs):
+    """Counts how many objects were opened."""
+
+    opened = 0
+
+    def view(self, key: str) -> memoryview:
+        self.opened += 1
+        return super().view(key)
+
+
+def test_a_glance_opens_no_more_segments_than_it_takes() -> None:
+    blobs, model = Counted(), {}
+    packs = [(id_of(f"pack {n}"), footer_of([id_of((n, at)) for at in range(3**n)], n)) for n in range(5)]
+    for name, footer in packs:
+        Index(blobs).add([(name, footer)])
+        model |= model_of(name, footer)
+    blobs.opened, index = 0, Index(blobs)
+    for number in range(5):  # the smallest are looked at first
+        place = index.glance(id_of((number, 0)))
+        assert place
+        assert place.packs[int(place.pack[0])] == packs[number][0]
+        assert int(place.offset[0]) == model[id_of((number, 0))][1]
+        assert blobs.opened == number + 1
+    assert index.glance(id_of("none")) is None
+    check(index, model, [id_of("none")])
+    assert blobs.opened == 5  # what was opened is not opened again
+    assert index.glance(id_of((0, 0))) is None  # for `find` knows all now
+
+
+def test_a_glance_at_segments_that_others_merge_meanwhile() -> None:
+    blobs, model = MemoryBlobs(), {}
+    fill(blobs, 0, FANOUT - 1, model)
+    index = Index(blobs)
+    assert index.glance(id_of("none")) is None
+    index = Index(blobs)
+    first = next(identifier for identifier in model if index.glance(identifier))
+    fill(blobs, FANOUT - 1, FANOUT, model)  # all that were listed are gone now
+    assert index.glance(first)  # as who has opened it may
+    assert index.glance(id_of(FANOUT - 1)) is None
+    check(index, model, [id_of("none")])
+
+
+def test_a_glance_after_a_pack_was_missed() -> None:
+    """What somebody knows to be gone is not shown again."""
+    blobs = MemoryBlobs()
+    for pack in ("one", "other"):
+        blobs.put(pack_key(id_of(pack)), [b"a pack"])
+        Index(blobs).add([(id_of(pack), footer_of([id_of("it")]))])
+    index = Index(blobs)
+    place = index.glance(id_of("it"))
+    assert place
+    seen = place.packs[int(place.pack[0])]
+    blobs.delete(pack_key(seen))
+    index.miss(seen)
+    assert index.glance(id_of("it")) is None
+    found = index.find(as_ids([id_of("it")]))
+    assert found.packs[int(found.pack[0])] in {id_of("one"), id_of("other")} - {seen}
+
+
+def test_packs_that_are_missing() -> None:
+    """With something that no other pack has; those whose objects were joined to another are not."""
+    blobs, ids = MemoryBlobs(), [id_of(number) for number in range(3)]
+    one, joined, third = (id_of(f"pack {number}") for number in range(3))
+    Index(blobs).add([(one, footer_of(ids[:2]))])
+    Index(blobs).add([(joined, footer_of(ids[:2]))])
+    Index(blobs).add([(third, footer_of(ids[2:]))])
+    for name in (one, joined, third):
+        blobs.put(pack_key(name), [b"x"])
+    assert Index(blobs).missing() == []
+    blobs.delete(pack_key(one))
+    assert Index(blobs).missing() == []
+    blobs.delete(pack_key(third))
+    assert Index(blobs).missing() == [third]
+    blobs.delete(pack_key(joined))
+    assert Index(blobs).missing() == sorted([one, joined, third])

@@ -16,6 +16,7 @@ from kamld.records.names import Name
 from kamld.store import Repository, open_hub
 from kamld.store.fsck import check
 from kamld.store.gc import collect
+from tests.counts import tried
 from tests.store.hubs import check_whole, commit, files_of, fresh, head
 from tests.store.interleaved import Baton, Stepping
 
@@ -119,6 +120,7 @@ def tell(seeds: range) -> set[str]:
             story.run()
         except BaseException as error:
             raise AssertionError(f"the story of seed {seed}, {story.faults}, {story.apart}") from error
+        tried(1, "interleavings")
         ways |= {how for _, how, _, _ in story.told}
         deleted += story.deleted
     assert deleted

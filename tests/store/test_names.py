@@ -190,3 +190,17 @@ def test_renamings_against_a_plain_model(moves: list[tuple[Name, Name]]) -> None
         now = names.bound(id_, name)
         assert now is not None
         assert model[Name(now.project, now.name)] == id_
+
+
+def test_what_is_forgotten_is_not_promised_back() -> None:
+    names = Names(MemoryBlobs())
+    dataset = names.create(OLD, "dataset", begun)
+    names.remove(dataset, author="Ada")
+    with pytest.raises(NotFound, match="removed by Ada") as told:
+        names.get(OLD)
+    assert told.value.hint == "This brings it back: kamld undo p/old"
+    (removed,) = names.removed()
+    assert names.forget(removed)
+    with pytest.raises(NotFound, match="removed by Ada") as told:
+        names.get(OLD)
+    assert told.value.hint.startswith("The setting keep_days")

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from kamld.blobs import FolderBlobs
-from kamld.errors import Conflict, Invalid, SystemFault
+from kamld.errors import Conflict, Invalid, NotFound, SystemFault
 from kamld.records.history import Dataset, Kind
 from kamld.records.names import Name, Reference
 from kamld.store import Repository, open_hub
@@ -312,6 +312,11 @@ def test_files_known_from_a_commit_that_never_landed_are_put_again(
     commit("nothing", name=None)  # every file is known now
     (folder / ".kamld/folder.json").unlink()
     elsewhere = open_hub(FolderBlobs(tmp_path / "elsewhere"), 2)
+    name = Name("default", "other")
+    with pytest.raises(NotFound, match="is lost"):
+        commit_folder(elsewhere, folder, "m", name=name, kind="dataset", author="me")
+    assert elsewhere.names.all() == []
+    (folder / ".kamld").rename(tmp_path / "away")
     made = commit_folder(elsewhere, folder, "m", name=Name("default", "photos"), kind="dataset", author="me")
     assert made.committed
     for entry in elsewhere.tree(made.committed.commit).entries().rows():

@@ -13,6 +13,7 @@ import pytest
 from kamld.blobs import FolderBlobs
 from kamld.store import Repository, open_hub
 from kamld.store.fsck import check
+from tests.counts import tried
 from tests.store.hubs import check_whole, commit, files_of, fresh, head
 from tests.workspace.crowd import content, mine
 
@@ -87,7 +88,7 @@ def spread(told: list[Told]) -> str:
 
 
 def check_fair(told: list[Told]) -> None:
-    print(spread(told))
+    tried(len(told), "commits of processes at once")
     waits = [one.seconds for one in told]
     assert max(one.tries for one in told) <= TRIES_MAX, spread(told)
     assert max(waits) <= 2 + OVERTAKEN_MAX * median(waits), spread(told)

@@ -110,7 +110,11 @@ def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
         size, mtime, ctime, inode = state
         add(found, path, kind, (size, _even(mtime), _even(ctime), inode))
 
+    def even(state: os.stat_result) -> tuple[int, int, int, int]:
+        return state.st_size, _even(state.st_mtime_ns), _even(state.st_ctime_ns), state.st_ino
+
     monkeypatch.setattr(scan_module._Found, "add", rounded)
+    monkeypatch.setattr(scan_module, "_STAMPS", even)
 
 
 def _even(stamp: int) -> int:
@@ -153,15 +157,15 @@ def test_a_file_that_vanishes_during_the_scan_takes_no_other_with_it(
 ) -> None:
     vanished: list[bytes] = []
 
-    look = scan_module._add
+    states = scan_module._states
 
-    def vanishing(found: Any, place: str, path: bytes, entry: Any) -> None:
-        if path.startswith(b"1/") and not vanished:  # the first of its folder, which has been listed
-            vanished.append(path)
-            os.unlink(os.path.join(place, entry.name))
-        look(found, place, path, entry)
+    def vanishing(entries: list[os.DirEntry[str]]) -> Any:
+        if not vanished and [entry.name for entry in entries if entry.name == "a.txt"]:
+            vanished.append(b"1/a.txt")  # its folder has been listed
+            os.unlink(folder / "1/a.txt")
+        return states(entries)
 
     before = set(scan_module.scan(folder).paths)
-    monkeypatch.setattr(scan_module, "_add", vanishing)
+    monkeypatch.setattr(scan_module, "_states", vanishing)
     assert set(scan_module.scan(folder).paths) == before - set(vanished)
     assert len(vanished) == 1

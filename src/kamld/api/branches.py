@@ -9,17 +9,20 @@ from typing import Literal
 from kamld.api.derived import Derived
 from kamld.api.folders import Where
 from kamld.api.shown import Listing, plain
-from kamld.api.version import Change, Version, change_of
+from kamld.api.version import Version
+from kamld.api.versions.differences import Change, change_of
 from kamld.app.checks import check_room
 from kamld.changes import merging, undo
-from kamld.changes.checks import Failure
-from kamld.changes.joining import Clash
+from kamld.changes.outcomes import Open, left, refusal
+from kamld.changes.pending import find_pending
 from kamld.changes.protecting import protect, unprotect
-from kamld.errors import Conflict, NotFound, UsageError
+from kamld.errors import NotFound, UsageError
 from kamld.records.history import Dataset as Record
-from kamld.records.names import MAIN
+from kamld.records.names import MAIN, parse_revision
 
 Side = Literal["ours", "theirs"]
+_SIDES = ("ours", "theirs")
+Row = str | int | Sequence[str | int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,35 +70,53 @@ class Merged:
 
 
 @dataclass(frozen=True, slots=True)
+class Protection:
+    """What must hold before a protected branch moves: rules, and commands that must succeed. `added` and
+    `dropped` are what this call changed."""
+
+    require: tuple[str, ...]
+    checks: tuple[str, ...]
+    added: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Undone:
     """`version`: what the branch, tag or alias names now; None: nothing, for it was made by what was taken
-    back."""
+    back. `returned`: branches for commits that were kept apart, which had gone when they were merged."""
 
     ref: str
     version: Version | None
+    returned: tuple[str, ...] = ()
 
 
 class Branches(Derived):
     """Of one dataset or model."""
 
     def merge(
-        self, source: str | None = None, into: str = MAIN, *, key: str | Sequence[str] = (),
+        self, source: str | None = None, into: str | None = None, *, key: str | Sequence[str] = (),
         prefer: Side | None = None, message: str = "", dry_run: bool = False,
     ) -> Merged:  # fmt: skip
-        """Bring a branch or any version into a branch. Without conflicts it lands; with some it waits in the
-        hub until each is decided. Without `source`: what waits, or with `prefer` its end.
+        """Bring a branch or any version into a branch, main unless said. Without conflicts it lands; with
+        some it waits in the hub until each is decided. Without `source`: what waits, or with `prefer` its
+        end.
 
         `key`: columns that tell a table's rows apart. `prefer`: whose files and rows are taken where both
-        changed them. Raises NotFound (unknown_ref, unknown_revision, no_merge), Conflict (check_failed: the
-        branch is protected; merge_waiting: another one waits), Invalid.
+        changed them. Raises NotFound (unknown_revision, no_merge), Conflict (check_failed: the
+        branch is protected; merge_waiting: another one waits; which_merge), Invalid (unknown_column).
         """
         record, repository = self._its_record(), self._app.repository
+        columns = (key,) if isinstance(key, str) else tuple(key)
+        if prefer not in (None, *_SIDES):
+            raise _no_side("prefer", prefer)
         if source is None:
-            request = merging.resume(merging.find_pending(repository, record, into), prefer)
+            pending = find_pending(repository, record, into)
+            if columns:
+                raise UsageError("usage", "A key needs a source.", f'.merge("{pending.source}", key=…)')
+            request = merging.resume(pending, prefer)
             dry_run = dry_run or prefer is None
         else:
-            columns = (key,) if isinstance(key, str) else tuple(key)
-            request = merging.asked(repository, record, source, into, columns, prefer)
+            request = merging.asked(repository, record, source, into or MAIN, columns, prefer)
         outcome = merging.merge(
             repository, record, request, author=self._app.author, message=message, dry_run=dry_run,
             room=check_room(self._app),
@@ -103,53 +124,67 @@ class Branches(Derived):
         return self._merged(record, outcome)
 
     def resolve(
-        self, path: str, decision: Side | None = None, *, row: str = "", file: Where | None = None,
-        into: str = MAIN,
+        self, path: str, decision: Side | None = None, *, row: Row | None = None, file: Where | None = None,
+        into: str | None = None,
     ) -> Merged:  # fmt: skip
         """Decide about a path of the merge that waits, about all that conflicts in a folder or has a pattern,
-        or about one `row` of a table: "ours", "theirs", or a file to be taken instead. The last decision
-        lands the merge.
+        or about one `row` of a table, by its key (several columns: several values): "ours", "theirs", or a
+        file to be taken instead. The last decision lands the merge.
 
-        Raises NotFound (no_merge, no_conflict, no_such_file), Conflict (merge_changed, check_failed).
+        `into`: as in `merge`; not said, it may be the only branch that one waits for. Raises NotFound
+        (no_merge, no_conflict, no_such_file), Conflict (merge_changed, check_failed, which_merge),
+        UsageError.
         """
-        if (decision is None) == (file is None) or (row and file is not None):
+        if decision not in (None, *_SIDES):
+            raise _no_side("the decision", decision)
+        if (decision is None) == (file is None) or (row is not None and file is not None):
             raise UsageError("usage", 'One of "ours", "theirs" and a file decides; of a row a side.')
         record = self._its_record()
         outcome = merging.resolve(
             self._app.repository, record, into, os.fsencode(path.strip("/")),
-            self._file(file) if file is not None else decision or "ours", row=row,
+            self._file(file) if file is not None else decision or "ours", row=_key_of(row),
             author=self._app.author, room=check_room(self._app),
         )  # fmt: skip
         return self._merged(record, outcome)
 
-    def abort(self, into: str = MAIN) -> None:
-        """Give up the merge that waits; both branches are as they were. Raises NotFound (no_merge)."""
+    def abort(self, into: str | None = None) -> None:
+        """Give up the merge that waits; both branches are as they were. Raises NotFound (no_merge), Conflict
+        (which_merge)."""
         record, repository = self._its_record(), self._app.repository
-        repository.merges.drop(record, merging.find_pending(repository, record, into))
+        repository.merges.drop(record, find_pending(repository, record, into))
 
-    def protect(self, branch: str = MAIN, *, require: Sequence[str] = (), checks: Sequence[str] = ()) -> None:
-        """Let only merges move the branch, once all rules and commands hold for what would land.
+    def protect(
+        self, branch: str = MAIN, *, require: Sequence[str] = (), checks: Sequence[str] = ()
+    ) -> Protection:
+        """Let only merges move the branch, once all rules and commands hold for what would land. What was
+        asked for before stays, unless "none" is among the rules, or among the commands.
 
         Rules: `schema[:PATHS]`, `no-nulls[:COLUMN[:PATHS]]`, `rows:MIN-MAX[:PATHS]`. Commands start in a
-        folder with the files. Raises NotFound (unknown_ref), Invalid (bad_rule, not_a_branch).
+        folder with the files. Raises NotFound (unknown_revision), Invalid (bad_rule, not_a_branch).
         """
-        record, author = self._its_record(), self._app.author
-        protect(self._app.repository, record, branch, author=author, require=require, checks=checks)
+        done = protect(
+            self._app.repository, self._its_record(), branch, author=self._app.author,
+            require=_several(require), checks=_several(checks),
+        )  # fmt: skip
+        return Protection(done.now.require, done.now.checks, done.added, done.dropped)
 
-    def unprotect(self, branch: str = MAIN) -> bool:
-        """Lift that; whether it was protected. Raises NotFound (unknown_ref), Invalid (not_a_branch)."""
-        return unprotect(self._app.repository, self._its_record(), branch)
+    def unprotect(self, branch: str = MAIN) -> Protection | None:
+        """Lift that; what had to hold, None where it was not protected. Raises NotFound (unknown_revision),
+        Invalid (not_a_branch)."""
+        was = unprotect(self._app.repository, self._its_record(), branch)
+        return Protection(was.require, was.checks) if was else None
 
-    def undo(self, ref: str = MAIN) -> Undone:
-        """Take back the last move of a branch, tag or alias; or, where it was removed, the removal, also of
-        the dataset itself. It can be undone too.
+    def undo(self, ref: str = MAIN, *, to: str = "") -> Undone:
+        """Take back the last move of a branch, tag or alias, or all since it was at the revision `to`; or,
+        where it was removed, the removal, also of the dataset itself. It can be undone too.
 
         Raises NotFound (unknown_name, unknown_revision, collected), Conflict (first_version, ref_moved,
-        protected_branch).
+        protected_branch, there_already), Invalid (never_there).
         """
-        done = undo.undo(self._app.repository, self._name, ref, author=self._app.author)
+        earlier = parse_revision(to) if to else None
+        done = undo.undo(self._app.repository, self._name, ref, author=self._app.author, to=earlier)
         version = self._version(done.dataset, self._app.repository, done.commit) if done.commit else None
-        return Undone(done.ref, version)
+        return Undone(done.ref, version, done.returned)
 
     # Ways
 
@@ -163,36 +198,38 @@ class Branches(Derived):
         return str(place.absolute())
 
     def _merged(self, record: Record, outcome: merging.Outcome) -> Merged:
-        if outcome.how == "refused":
-            raise Conflict(
-                "check_failed",
-                f"{outcome.request.branch} is protected, and nothing has moved."
-                f" {'; '.join(map(_said, outcome.failures))}.",
-                f"Mend {outcome.request.source}, then merge it again.",
-            )
+        if error := refusal(outcome):
+            raise error
         return Merged(
             result=outcome.how, version=self._version(record, self._app.repository, outcome.commit),
             branch=outcome.request.branch, source=outcome.request.source,
             changes=Listing(map(change_of, outcome.changes)),
-            conflicts=Listing(_conflict(outcome, clash) for clash in outcome.plan.left),
+            conflicts=Listing(map(_conflict, left(outcome))),
             rows={os.fsdecode(table.clash.path): table.rows for table in outcome.plan.tables},
         )  # fmt: skip
 
 
-def _said(failure: Failure) -> str:
-    where = f"{os.fsdecode(failure.path)}: " if failure.path is not None else ""
-    return f"{failure.check}: {where}{failure.detail}"
+def _conflict(one: Open) -> MergeConflict:
+    rows = tuple(RowConflict(row.key, row.kind, row.base, row.ours, row.theirs) for row in one.rows)
+    return MergeConflict(os.fsdecode(one.clash.path), one.clash.why, one.reason, rows, one.row_count)
 
 
-def _conflict(outcome: merging.Outcome, clash: Clash) -> MergeConflict:
-    apart = outcome.plan.apart.get(clash.path)
-    found = apart.merged if apart else None
-    rows = (
-        [RowConflict(row.key, row.kind, row.base, row.ours, row.theirs) for row in found.conflicts]
-        if found
-        else []
+def _key_of(row: Row | None) -> str:
+    """As a person would write it at a prompt."""
+    if row is None or isinstance(row, str | int):
+        return "" if row is None else str(row)
+    return ",".join(map(str, row))
+
+
+def _several(given: Sequence[str]) -> Sequence[str]:
+    """One is as good as a list of one."""
+    return (given,) if isinstance(given, str) else given
+
+
+def _no_side(what: str, said: str | None) -> UsageError:
+    return UsageError(
+        "usage",
+        f'"{said}" is no side: {what} is "ours", which is the branch that is merged into, or "theirs", which'
+        " is what comes in.",
+        "To take a file of your own: .resolve(PATH, file=FILE).",
     )
-    return MergeConflict(
-        os.fsdecode(clash.path), clash.why, apart.reason if apart else "", tuple(rows),
-        found.conflict_count if found else 0,
-    )  # fmt: skip

@@ -15,11 +15,15 @@ from kamld.api.connect import connect
 from kamld.api.folders import Where
 from kamld.api.health import verbs as health
 from kamld.api.health.values import Purge
+from kamld.api.mounted import Mounted
 from kamld.api.shown import Listing, html, plain, size
-from kamld.api.version import Change, Checkout, Listed, Version
+from kamld.api.version import Checkout, Listed, Version
+from kamld.api.versions.differences import Change, Look
 from kamld.changes.checks import parse_rule
-from kamld.errors import KamldError, NotFound
+from kamld.changes.refs import remove_ref
+from kamld.errors import KamldError, NotFound, UsageError
 from kamld.records.history import Dataset as Record
+from kamld.records.history import RefKind
 from kamld.records.names import MAIN, Reference, parse_revision
 from kamld.store.gc import usage
 from kamld.store.gc.usage import measure
@@ -95,9 +99,22 @@ class Dataset(Branches):
         or pattern) only those that changed it. Raises as `at`."""
         return Listing(islice(self.at(revision)._history(path), count))
 
-    def diff(self, old: str, new: str = MAIN) -> Listing[Change]:
-        """What changed from one version to another, by path. Raises as `at`."""
-        return self.at(new).diff(self.at(old))
+    def diff(
+        self, old: str | None = None, new: str | None = None, *, folder: Where | None = None,
+        paths: str | Sequence[str] = (), key: str | Sequence[str] = (), inside: bool = False, rows: int = 5,
+    ) -> Listing[Change]:  # fmt: skip
+        """What changed, by path, from one version (default: the one before) to another (default: main's
+        newest), or to what is in a `folder` (then the default is the version that it comes from).
+
+        `paths`, `key`, `inside` and `rows` as of `Version.diff`. Raises as `at` and `status`.
+        """
+        if folder is None:
+            newer = self.at(MAIN if new is None else new)
+            older = None if old is None else self.at(old)
+            return newer.diff(older, paths=paths, key=key, inside=inside, rows=rows)
+        if new is not None:
+            raise UsageError("usage", "The folder is the newer side: leave out `new`.")
+        return self._beside(folder, old, Look(paths, key, inside, rows))
 
     def ls(
         self, path: str = "", revision: str = MAIN, *, after: str = "", limit: int | None = None
@@ -105,9 +122,17 @@ class Dataset(Branches):
         """What is directly in a folder, or the files of a pattern. Raises as `Version.ls` and `at`."""
         return self.at(revision).ls(path, after=after, limit=limit)
 
+    def cat(self, path: str, revision: str = MAIN) -> bytes:
+        """The content of a file of any version. Raises as `Version.cat` and `at`."""
+        return self.at(revision).cat(path)
+
     def checkout(self, folder: Where | None = None, revision: str = MAIN, path: str = "") -> Checkout:
         """The files of a version in a new folder. Raises as `Version.checkout` and `at`."""
         return self.at(revision).checkout(folder, path)
+
+    def mount(self, folder: Where | None = None, revision: str = MAIN, *, write: bool = False) -> Mounted:
+        """The files of a version as a folder, without a copy. Raises as `Version.mount` and `at`."""
+        return self.at(revision).mount(folder, write=write)
 
     def du(self) -> Used:
         """What its versions take in the hub. Reads as much as `Hub.du`: others may share it. Raises
@@ -119,10 +144,17 @@ class Dataset(Branches):
     # Names
 
     def branch(
-        self, name: str, at: str = MAIN, *, protect: Sequence[str] | None = None, checks: Sequence[str] = ()
-    ) -> Version:
+        self, name: str, at: str = MAIN, *, protect: Sequence[str] | None = None,
+        checks: Sequence[str] = (), remove: bool = False,
+    ) -> Version:  # fmt: skip
         """Make a branch at a version, and give that. With `protect`, which may be `()`, it is protected as
-        by `protect`. Raises Conflict (name_taken), Invalid (bad_name, bad_rule)."""
+        by `protect`. `remove`: take the name away, and give the version that it named, which stays; `undo`
+        brings it back. Raises Conflict (name_taken, protected_branch), Invalid (bad_name, bad_rule), NotFound
+        (unknown_revision)."""
+        if remove:
+            if protect is not None or checks:
+                raise UsageError("usage", "What is removed is not protected.")
+            return self._remove("branch", name, at)
         for rule in protect or ():
             parse_rule(rule)
         made = self._set("branch", name, at)
@@ -130,13 +162,13 @@ class Dataset(Branches):
             self.protect(name, require=protect or (), checks=checks)
         return made
 
-    def tag(self, name: str, at: str = MAIN) -> Version:
-        """Give a version a name that stays. Raises as `branch`."""
-        return self._set("tag", name, at)
+    def tag(self, name: str, at: str = MAIN, *, remove: bool = False) -> Version:
+        """Give a version a name that stays, or take that away. Raises as `branch`."""
+        return self._remove("tag", name, at) if remove else self._set("tag", name, at)
 
-    def alias(self, name: str, at: str = MAIN) -> Version:
-        """Give a version a name that may move. Raises as `branch`."""
-        return self._set("alias", name, at)
+    def alias(self, name: str, at: str = MAIN, *, remove: bool = False) -> Version:
+        """Give a version a name that may move, or take that away. Raises as `branch`."""
+        return self._remove("alias", name, at) if remove else self._set("alias", name, at)
 
     def purge(
         self, path: str, *, reason: str, every_version: bool = False, at: str = MAIN, dry_run: bool = False
@@ -178,6 +210,13 @@ class Dataset(Branches):
 
     def _resolve(self, revision: str) -> Resolved:
         return self._app.repository.resolve(Reference(self._name, parse_revision(revision)))
+
+    def _remove(self, kind: RefKind, name: str, at: str) -> Version:
+        if at != MAIN:
+            raise UsageError("usage", f"A {kind} is removed by its name alone: leave out `at`.")
+        record, repository = self._record(), self._app.repository
+        commit_id = remove_ref(repository, record, kind, name, author=self._app.author)
+        return self._version(record, repository, commit_id)
 
     def _set(self, kind: str, name: str, at: str) -> Version:
         version = self.at(at)

@@ -9,7 +9,8 @@ from typing import BinaryIO
 from kamld import ids
 from kamld.api.folders import Folders, Where
 from kamld.api.shown import Listing, plain
-from kamld.api.version import Change, Version, change_of
+from kamld.api.version import Version
+from kamld.api.versions.differences import Change, change_of
 from kamld.app import App
 from kamld.blobs.foreign import is_bucket
 from kamld.changes.protecting import check_removable
@@ -129,7 +130,8 @@ class Derived(Folders):
         return Imported(
             version=self._version(done.dataset, repository, commit_id), changed=landed is not None,
             created=done.created, source=done.source.source, kind=done.source.kind,
-            branch=landed.branch if landed else branch or MAIN, landed=landed.how if landed else "moved",
+            branch=landed.branch if landed else done.branch or branch or MAIN,
+            landed=landed.how if landed else "moved",
             changes=Listing(map(change_of, done.changes)), bytes_read=done.bytes_read,
             bytes_added=done.bytes_added, versions=done.versions if landed or done.tags else 0,
             tags=done.tags, remarks=done.remarks,
@@ -178,14 +180,15 @@ class Derived(Folders):
         together; `where`: SQL over files, or over a `table`; `rows`: of this table; `as_`: one dataset of all
         for which `where` holds.
 
-        Raises Conflict (name_taken, other_rule), Invalid (bad_share, bad_sql, bad_column …), UsageError.
+        Raises Conflict (name_taken, other_rule, part_changed, several_splits), Invalid (bad_share, bad_sql,
+        bad_column …), UsageError.
         """
         asked = Asked(
             test, _parts(parts), prefix, as_, seed, stratify, group, where, table, rows, file_column
         )
         repository, source = self._app.repository, self._at(revision)
-        rule, names = settle(repository, source.dataset, asked)
-        done = split(repository, source, rule, names=names, author=self._app.author)
+        what = settle(repository, source.dataset, asked)
+        done = split(repository, source, what.rule, names=what.names, author=self._app.author)
         made = [
             Part(one.part, self._version(one.dataset, repository, one.commit_id), one.examples,
                  one.committed is not None) for one in done.parts

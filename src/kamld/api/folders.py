@@ -7,7 +7,8 @@ from pathlib import Path
 
 from kamld import ids
 from kamld.api.shown import Listing, plain
-from kamld.api.version import Change, Version, change_of
+from kamld.api.version import Version
+from kamld.api.versions.differences import Change, Look, change_of
 from kamld.app import App
 from kamld.errors import Conflict, NotFound, UsageError
 from kamld.records.history import Dataset as Record
@@ -16,7 +17,9 @@ from kamld.store import Repository
 from kamld.store.refs.revisions import Resolved
 from kamld.workspace import Binding, Wish, commit_folder, find_binding, folder_status, settle
 from kamld.workspace.committing.begin import begin
+from kamld.workspace.committing.rebind import rebind
 from kamld.workspace.settle import bound_dataset
+from kamld.workspace.status import changes_since
 from kamld.workspace.switch import restore, switch, switch_to_new
 
 Where = str | os.PathLike[str]
@@ -27,8 +30,9 @@ class Committed:
     """`changed` False: nothing had changed, and `version` is what was there before. `amended`: `version`
     took that one's place.
 
-    `landed`: moved (onto the branch), merged (with what others committed meanwhile), or kept (apart,
-    as `branch`, because others had changed the same files: `conflicts`).
+    `landed`: moved (onto the branch), merged (with what others committed meanwhile), carried (only what was
+    changed, since what the folder came from was taken back or replaced; `version` is the folder's), or kept
+    (apart, as `branch`, because others had changed the same files: `conflicts`).
     """
 
     version: Version
@@ -65,13 +69,19 @@ class Folders:
         self._app = app
         self._name = app.name(name)
 
-    def init(self, folder: Where) -> Version:
+    def init(self, folder: Where, *, bind: str | None = None) -> Version:
         """Begin it with a folder, which may be empty or not there yet; its first version has no files.
 
-        A folder that is its own already stays as it is. Raises Conflict (name_taken, bound_elsewhere,
-        inside_another, other_kind), SystemFault.
+        A folder that is its own already stays as it is. `bind`: make a folder that lost its record of what it
+        comes from one of this branch or version again; no file is touched. Raises Conflict (name_taken,
+        bound_elsewhere, inside_another, other_kind), SystemFault; with `bind` also as `at`.
         """
         app, target = self._app, Path(self._app.folder, folder).resolve()
+        if bind is not None:
+            self._check(app.repository.names.get(self._name))
+            found = app.repository.resolve(Reference(self._name, parse_revision(bind)))
+            done = rebind(app.repository, self._folder(folder), found, app.hub_of)
+            return self._version(done.dataset, app.repository, done.binding.commit)
         binding = settle(target, app.of_binding)
         repository = app.of_binding(target, binding) if binding else app.new_repository
         author = app.author
@@ -90,6 +100,8 @@ class Folders:
         Raises NotFound (no_such_folder), Conflict (name_taken, bound_elsewhere, other_kind, no_branch,
         protected_branch, not_newest …), Invalid (empty_folder, special_file), SystemFault.
         """
+        if message is not None and not message.strip():
+            raise UsageError("usage", "The message is empty: say what changed, in your words.")
         if message is None and not amend:
             raise UsageError("usage", "A commit needs a message: say what changed, in your words.")
         if branch is not None and amend:
@@ -115,11 +127,11 @@ class Folders:
             bytes_added=done.bytes_added, amended=done.amended,
         )  # fmt: skip
 
-    def status(self, folder: Where) -> Listing[Change]:
-        """What changed in a folder since the version it comes from. Raises NotFound (not_bound),
-        Conflict (bound_elsewhere), SystemFault."""
+    def status(self, folder: Where, *, full: bool = False) -> Listing[Change]:
+        """What changed in a folder since the version it comes from. `full`: read every file, whatever its
+        times say. Raises NotFound (not_bound), Conflict (bound_elsewhere), SystemFault."""
         repository, top, binding, _ = self._own(folder)
-        return Listing(map(change_of, folder_status(top, binding, repository).changes))
+        return Listing(map(change_of, folder_status(top, binding, repository, full=full).changes))
 
     def switch(self, folder: Where, revision: str = MAIN, *, create: bool = False) -> Switched:
         """Make the folder another version, where it is: only what differs is written.
@@ -171,6 +183,15 @@ class Folders:
         if present != self._name:
             raise Conflict("bound_elsewhere", f"{top} is a folder of {present}.")
         return repository, top, binding, record
+
+    def _beside(self, folder: Where, revision: str | None, look: Look) -> Listing[Change]:
+        """What differs in a folder from a version, or from the one that it comes from."""
+        repository, top, binding, record = self._own(folder)
+        if revision is None:
+            return look.at(repository, folder_status(top, binding, repository).changes, top)
+        reference = Reference(Name(record.project, record.name), parse_revision(revision))
+        tree = repository.tree(repository.resolve(reference).commit)
+        return look.at(repository, changes_since(top, binding, repository, tree), top)
 
     def _version(self, record: Record, repository: Repository, commit_id: str) -> Version:
         return Version(self._app, Resolved(record, commit_id, repository.commit(commit_id), None))

@@ -2,20 +2,24 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import overload
 
+from kamld import ids
 from kamld.api.connect import connect
 from kamld.api.dataset import Dataset, Model, Used, used_of
 from kamld.api.folders import Where
 from kamld.api.health import verbs as health
-from kamld.api.health.values import Examined, Soundness
+from kamld.api.health.values import Examined, Hole, Soundness
 from kamld.api.shown import Listing, html, plain, size
 from kamld.app import App
 from kamld.app.catalog import open_catalog
+from kamld.app.kept import why_kept
 from kamld.app.unfinished import unfinished
-from kamld.errors import Invalid
+from kamld.errors import Invalid, UsageError
 from kamld.records.names import MAIN
 from kamld.store.gc import AGE, SHORTEST, collect, look
 from kamld.store.gc.usage import measure
+from kamld.store.hub import upgrade as raise_format
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,18 @@ class Collection:
     waits_for: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A version that needs something, or is it itself, and what keeps that version; `commit` is "" where no
+    version does."""
+
+    commit: str
+    kept_by: str
+
+    def _shown(self) -> dict[str, str]:
+        return {"version": ids.short(self.commit) if self.commit else "", "kept by": plain(self.kept_by)}
+
+
 class Hub:
     """Made by `kamld.hub`."""
 
@@ -89,7 +105,10 @@ class Hub:
         return Model(self._app, name)
 
     def ls(self) -> Listing[Named]:
-        """Datasets and models that have a version. Raises NotFound (no_hub)."""
+        """Datasets and models that have a version. Raises NotFound (no_hub) where a hub that was named is
+        not there."""
+        if self._app.is_new:
+            return Listing([])
         repository, found = self._app.repository, []
         for record in repository.names.all():
             ref = repository.refs.find(record, MAIN)
@@ -100,12 +119,25 @@ class Hub:
             found.append(Named(name, record.kind, ref.commit, commit.time, tree.count, tree.size))
         return Listing(found)
 
-    def gc(self, *, dry_run: bool = False, older_than: timedelta = AGE) -> Collection:
+    @overload
+    def gc(self, *, dry_run: bool = False, older_than: timedelta = AGE) -> Collection: ...
+    @overload
+    def gc(self, *, why: str, older_than: timedelta = AGE) -> Listing[Need]: ...
+    def gc(
+        self, *, dry_run: bool = False, older_than: timedelta = AGE, why: str | None = None
+    ) -> Collection | Listing[Need]:
         """Give back the room of what nothing leads to any more. It is marked first, and deleted by a call
         that comes `older_than` later: call it daily, and leave them an hour at least.
 
-        Raises Conflict (collecting, older_hub), SystemFault; then nothing was deleted.
+        `why`: nothing is done, but told what keeps a version ("flowers@v2"), or which versions need a file or
+        folder ("flowers@v2:roses/1.png") or a pack; nothing where it is garbage.
+
+        Raises Conflict (collecting, older_hub), SystemFault; then nothing was deleted. With `why` NotFound.
         """
+        if why is not None:
+            if dry_run:
+                raise UsageError("usage", "`why` does nothing, so there is no dry run of it.")
+            return Listing(Need(one.commit, one.about) for one in why_kept(self._app, why, older_than).by)
         days, drafts = self._app.settings.keep_days, unfinished(self._app)
         if dry_run:
             found = look(self._app.repository, days, older_than, drafts)
@@ -141,9 +173,21 @@ class Hub:
         hubs have. Raises NotFound (no_such_folder), SystemFault; then call it again."""
         return health.repair(self._app, places)
 
-    def doctor(self) -> Listing[Examined]:
-        """How the installation and the hub are, and what is to be done. Raises nothing."""
+    def doctor(self, *, upgrade: bool = False) -> Listing[Examined]:
+        """How the installation and the hub are, and what is to be done. `upgrade`: first make a hub of an
+        older format one of the newest, which older programs then refuse; only that raises NotFound (no_hub),
+        SystemFault."""
+        if upgrade:
+            raise_format(self._app.repository.blobs)
         return health.doctor(self._app)
+
+    def purges(self) -> Listing[Hole]:
+        """What was purged, oldest first. Raises SystemFault."""
+        return health.purges(self._app)
+
+    def finish_purges(self) -> Listing[Hole]:
+        """End purges that were begun and stopped; what that removed. Raises as `Dataset.purge`."""
+        return health.finish_purges(self._app)
 
     def __repr__(self) -> str:
         return f"<hub {plain(self.location)}>"

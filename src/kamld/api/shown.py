@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Protocol, TypeVar
 
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+_UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 _ROWS = 50  # that are shown
 
 

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from kamld import ids
 from kamld.api.mounted import Mounted, mounted
 from kamld.api.shown import Listing, html, plain, size
-from kamld.api.training import FileStream, tensorflow_dataset, torch_dataset
+from kamld.api.versions.differences import Change, Look
+from kamld.api.versions.training import FileStream, tensorflow_dataset, torch_dataset
 from kamld.app import App
 from kamld.errors import NotFound
 from kamld.reading import File, Files, Reader, Table, files_of, table_of
 from kamld.reading.about import about
-from kamld.reading.choose import chosen, no_such, pattern_of
+from kamld.reading.choose import chosen, no_such, one_file, pattern_of
 from kamld.reading.files import KINDS, file_of
 from kamld.reading.folders import Folders
 from kamld.reading.history import steps
 from kamld.records.names import Reference, parse_revision
-from kamld.store import Change as StoreChange
 from kamld.store import Tree
 from kamld.store.refs.revisions import Resolved
 from kamld.store.trees import FOLDER, diff
@@ -31,23 +31,6 @@ from kamld.workspace import check_out
 if TYPE_CHECKING:
     import tensorflow as tf
     import torch
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One path that differs. `change` is added, removed or changed; sizes and ids are None where
-    there is no file, an id also where the file did not have to be read."""
-
-    path: str
-    change: str
-    old_size: int | None
-    new_size: int | None
-    old_id: str | None
-    new_id: str | None
-
-    def _shown(self) -> dict[str, str]:
-        sizes = [size(s) for s in (self.old_size, self.new_size) if s is not None]
-        return {"change": self.change, "path": plain(self.path), "size": " → ".join(sizes)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +148,9 @@ class Version:
     # Its files
 
     def files(self, pattern: str | None = None) -> Files:
-        """All files, or those of a pattern such as `roses/*.png`, `**/*.csv`, or of a folder."""
-        return files_of(self._repository.objects, self._tree, pattern)
+        """All files, or those of a pattern such as `roses/*.png`, `**/*.csv`, or of a folder, of which there
+        must be one at least. Raises NotFound (unknown_path, no_match)."""
+        return files_of(self._repository.objects, self._tree, pattern, self._where)
 
     def ls(self, path: str = "", *, after: str = "", limit: int | None = None) -> Listing[Listed]:
         """What is directly in a folder, or the files of a pattern, at most `limit`, behind the one named
@@ -188,7 +172,7 @@ class Version:
 
     def show(self, path: str) -> About:
         """What is known about a file, a folder or a pattern. Raises NotFound (unknown_path, no_match)."""
-        found = about(self._repository, self._folders, self.id, path, f"{self.name}@{ids.short(self.id)}")
+        found = about(self._repository, self._folders, self.id, path, self._where)
         changed = self._other(found.last.commit_id) if found.last else None
         return About(
             found.path, found.kind, found.files, found.size, found.id or None, dict(found.columns), changed
@@ -205,6 +189,12 @@ class Version:
         """The content of one file. Raises NotFound (unknown_path), SystemFault."""
         return self.file(path).read()
 
+    def cat(self, path: str) -> builtins.bytes:
+        """The content of a file, or of the only one that a pattern matches. Raises NotFound (unknown_path,
+        no_match), Invalid (which_file, not_a_file), SystemFault."""
+        found = one_file(self._folders, path, self._where)
+        return file_of(self._repository.objects, found).read()
+
     def open(self, path: str) -> BinaryIO:
         """One file, to read from and seek in. Raises NotFound (unknown_path), SystemFault."""
         return self.file(path).open()
@@ -216,7 +206,7 @@ class Version:
         A branch that was asked for by its name makes a folder to work in. Raises NotFound
         (unknown_path, no_match), Conflict (target_exists), SystemFault.
         """
-        entries = chosen(self._folders, path, f"{self.name}@{ids.short(self.id)}")
+        entries = chosen(self._folders, path, self._where)
         target = Path(self._app.folder, folder or self._resolved.dataset.name)
         bound = check_out(self._repository, self._resolved, entries, target, threads=self._app.threads)
         return Checkout(target, bound, len(entries), int(entries.sizes.sum()))
@@ -231,21 +221,29 @@ class Version:
         target = Path(self._app.folder, folder or self._resolved.dataset.name)
         return mounted(self._app, self._resolved, target, write=write)
 
-    def diff(self, other: "Version | str | None" = None) -> Listing[Change]:
-        """What changed from `other` (default: the first parent) to this version."""
+    def diff(
+        self, other: "Version | str | None" = None, *, paths: str | Sequence[str] = (),
+        key: str | Sequence[str] = (), inside: bool = False, rows: int = 5,
+    ) -> Listing[Change]:  # fmt: skip
+        """What changed from `other` (default: the first parent) to this version.
+
+        `paths`: only these files, folders or patterns. `inside`: look into changed files, and tell what
+        differs by their kind; of tables at most `rows` of each sort, told apart by the columns of `key`,
+        with which they are looked into anyway. Raises as `Dataset.at`.
+        """
         if other is None:
             parents = self._resolved.commit.parents
             before = self._repository.kept_tree(self._repository.commit(parents[0])) if parents else None
         else:
             before = (self._at(other) if isinstance(other, str) else other)._tree
-        return Listing(map(change_of, diff(before, self._tree)))
+        return Look(paths, key, inside, rows).at(self._repository, diff(before, self._tree))
 
     # Reading it
 
     def table(self, path: str | None = None, columns: Sequence[str] | None = None) -> Table:
         """A CSV, TSV, JSON Lines, Parquet or Arrow file, or several of one format by a pattern.
 
-        Raises NotFound (no_table), Invalid (which_table)."""
+        Raises NotFound (no_table, unknown_path, no_match), Invalid (which_table)."""
         return table_of(self.files(path), path, columns)
 
     def iter(
@@ -257,7 +255,7 @@ class Version:
         `shuffle` is a seed; each epoch has an order of its own. `shard=(i, n)` is the i-th of n equal
         parts. `resume` goes on where `state()` of an earlier reader was. `epochs=None` never ends.
 
-        Raises Invalid (bad_shard, bad_state, other_examples, other_order).
+        Raises NotFound (unknown_path, no_match), Invalid (bad_shard, bad_state, other_examples, other_order).
         """
         return Reader(
             self.files(pattern), shuffle=shuffle, shard=shard, resume=resume, epoch=epoch, epochs=epochs
@@ -271,15 +269,17 @@ class Version:
 
         Workers of a DataLoader share it out among themselves, and so do the processes of
         torch.distributed unless `shard` says otherwise. Give `set_epoch(n)` before each epoch.
-        Raises Invalid (not_installed).
+        Raises Invalid (not_installed), NotFound (unknown_path, no_match).
         """
+        self.files(pattern)  # so that a pattern that nothing has is told now, and not in some worker
         return torch_dataset(self._stream(pattern, shuffle), shard, transform)
 
     def tf(
         self, pattern: str | None = None, *, shuffle: int | None = None, shard: tuple[int, int] = (0, 1),
     ) -> "tf.data.Dataset":  # fmt: skip
         """A tf.data.Dataset of (path, content), both tf.string, that knows how many there are. Each time it
-        is iterated is an epoch. Raises Invalid (not_installed, bad_shard)."""
+        is iterated is an epoch. Raises Invalid (not_installed, bad_shard), NotFound (unknown_path, no_match).
+        """
         return tensorflow_dataset(self._stream(pattern, shuffle), shard)
 
     # How it shows itself
@@ -311,6 +311,11 @@ class Version:
         tree = self._repository.kept_tree(self._resolved.commit)
         return (f"{tree.count:,} files", size(tree.size)) if tree else ("expired",)
 
+    @property
+    def _where(self) -> str:
+        """As a person names it."""
+        return f"{self.name}@{ids.short(self.id)}"
+
     @cached_property
     def _tree(self) -> Tree:
         return self._repository.tree(self._resolved.commit)
@@ -320,7 +325,7 @@ class Version:
         return Folders(self._repository.objects, self._tree)
 
     def _stream(self, pattern: str | None, shuffle: int | None) -> FileStream:
-        return FileStream(self._app.settings.hub, self._resolved.commit.tree, pattern, shuffle)
+        return FileStream(self._app.settings.hub, self._resolved.commit.tree, self._where, pattern, shuffle)
 
     def _at(self, revision: str) -> "Version":
         reference = Reference(self._app.name(self.name), parse_revision(revision))
@@ -340,12 +345,4 @@ class Version:
         return Version(self._app, resolved)
 
     def _no_path(self, path: str) -> NotFound:
-        return no_such(self._folders, path, f"{self.name}@{ids.short(self.id)}")
-
-
-def change_of(change: StoreChange) -> Change:
-    old, new = change.old, change.new
-    return Change(
-        os.fsdecode(change.path), change.sort, old.size if old else None, new.size if new else None,
-        old.id.hex() if old and any(old.id) else None, new.id.hex() if new and any(new.id) else None,
-    )  # fmt: skip
+        return no_such(self._folders, path, self._where)

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 
 from kamld.blobs import FolderBlobs
 from kamld.blobs.foreign import Foreign
-from kamld.errors import Invalid, NotFound
+from kamld.errors import Conflict, Invalid, NotFound
 from kamld.records.history import Dataset
 from kamld.records.names import Name, Reference, check_word, parse_name, parse_reference
 from kamld.settings import Settings, default_hub
@@ -34,23 +35,34 @@ class App:
     settings: Settings
     folder: Path  # where the person is
     environment: Mapping[str, str] = field(repr=False)
+    hub_named: bool = False  # for this command alone, not by settings: it is to be that hub and no other
 
     @cached_property
     def repository(self) -> Repository:
-        """The hub of the settings. Raises NotFound (no_hub) where there is none yet, unless that is
-        the place where hubs are by default."""
+        """The hub of the settings. Raises NotFound (no_hub): who only looks makes none, for the one that is
+        meant may have been moved or not be mounted."""
+        return self._open(self.settings.hub, make=False)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing is in the place yet where hubs are by default."""
         hub = Path(self.settings.hub)
-        if not (hub / HUB_MARK).exists() and hub != default_hub(self.environment):
-            raise NotFound("no_hub", f"There is no hub at {hub} yet.", "The first kamld commit makes it.")
-        return self.new_repository
+        return hub == default_hub(self.environment) and not (hub / HUB_MARK).exists()
 
     @cached_property
     def new_repository(self) -> Repository:
         """The same, made if it is not there yet."""
-        return self._open(self.settings.hub)
+        return self._open(self.settings.hub, make=True)
 
-    def _open(self, location: str) -> Repository:
-        repository = open_hub(FolderBlobs(Path(location)), self.threads)
+    def _open(self, location: str, *, make: bool) -> Repository:
+        place = Path(location)
+        if place.exists() and not place.is_dir():
+            raise Invalid(
+                "not_a_hub",
+                f"{location} is a file, and only a folder can be a hub.",
+                "Name a hub or an empty folder: --hub, KAMLD_HUB, or hub in kamld.toml.",
+            )
+        repository = open_hub(FolderBlobs(place), self.threads, make=make)
         repository.objects.foreign = Foreign(self.environment)  # for files that were left elsewhere
         return repository
 
@@ -103,14 +115,35 @@ class App:
         return self.repository.resolve(reference)
 
     def of_binding(self, folder: Path, binding: Binding) -> Repository:
-        """The hub that a folder is bound to, which need not be the settings'. Raises NotFound."""
-        if not (Path(binding.hub) / HUB_MARK).exists():
-            raise NotFound(
-                "hub_gone",
-                f"The hub of {folder} is not at {binding.hub} any more.",
-                "Bring it back, or write its new place into .kamld/folder.json there.",
+        """The hub that a folder is bound to, which need not be the settings'. Raises NotFound (hub_gone,
+        other_hub), Conflict (bound_elsewhere) where this command is to use another."""
+        repository = self.hub_of(folder, binding)
+        if self.hub_named and os.path.realpath(binding.hub) != os.path.realpath(self.settings.hub):
+            raise Conflict(
+                "bound_elsewhere",
+                f"{folder} is a folder of {binding.full_name} in the hub at {binding.hub}, not in the one at"
+                f" {self.settings.hub}.",
+                "Name no hub: a folder knows its own. To have its files in the other one, import them there:"
+                f" kamld --hub {quote(self.settings.hub)} import {quote(str(folder))} NAME",
             )
-        return self._open(binding.hub)
+        return repository
+
+    def hub_of(self, folder: Path, binding: Binding) -> Repository:
+        """That, whichever hub this command is to use. Raises NotFound (hub_gone, other_hub)."""
+        again = (
+            "Bring it back. Where it has another place now: kamld --hub PLACE init"
+            f" {quote(str(folder))} --bind {binding.full_name.said}"
+        )
+        if not (Path(binding.hub) / HUB_MARK).exists():
+            raise NotFound("hub_gone", f"The hub of {folder} is not at {binding.hub} any more.", again)
+        repository = self._open(binding.hub, make=False)
+        if binding.hub_id not in ("", repository.hub.id):
+            raise NotFound(
+                "other_hub",
+                f"The hub at {binding.hub} is not the one that {folder} is bound to, which was there before.",
+                again,
+            )
+        return repository
 
 
 def _as_named(text: str) -> str:

@@ -1,13 +1,18 @@
 """`kamld purge` wired: what a person names, what it touches, and this machine's copies of it."""
 
 import time
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kamld import clock
 from kamld.app import App, tree_cache
-from kamld.errors import Invalid
+from kamld.app.mounts import mounts_folder
+from kamld.errors import Invalid, KamldError
+from kamld.mount import all_mounts
 from kamld.records.history import Dataset
+from kamld.records.holes import Hole
+from kamld.store import Holes
 from kamld.store.purge import PATIENCE_S, Purged, Told, Touched, Weight, contents, find, finish, purge, weigh
 
 
@@ -20,6 +25,24 @@ class Plan:
     contents: dict[bytes, int]  # ids and sizes
     touched: Touched
     weight: Weight
+    purged: tuple[Hole, ...] = ()  # where all of it was purged before: the records of that
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A copy on this machine that is still there, and why."""
+
+    path: Path
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """`mounts`: folders at which a version is shown that had it."""
+
+    purged: Purged
+    left: tuple[Left, ...]
+    mounts: tuple[str, ...]
 
 
 def plan(app: App, text: str, *, every_version: bool) -> Plan:
@@ -31,34 +54,75 @@ def plan(app: App, text: str, *, every_version: bool) -> Plan:
     dataset, commit = resolved.dataset, resolved.commit_id
     ids = contents(app.repository, dataset, commit, reference.path, every_version=every_version)
     touched = find(app.repository, ids, dataset.id)
-    return Plan(dataset, reference.path, ids, touched, weigh(app.repository, ids))
+    weight, holes = weigh(app.repository, ids), Holes(app.repository.blobs)
+    before = [hole for one in sorted(ids) if (hole := holes.find(one)) and hole.done]
+    purged = tuple(before) if len(before) == len(ids) and not weight.bytes else ()
+    return Plan(dataset, reference.path, ids, touched, weight, purged)
 
 
 def carry_out(
     app: App, made: Plan, reason: str, *, patience: float = PATIENCE_S, told: Told = lambda _: None
-) -> tuple[Purged, list[Path]]:
-    """What was done, and copies of this machine that somebody uses at the moment. Raises as `purge`."""
+) -> Done:  # fmt: skip
+    """Raises as `purge`."""
     begun = time.time()
     done = purge(
         app.repository, made.contents, made.touched,
         author=app.author, reason=reason, patience=patience, told=told,
     )  # fmt: skip
-    return done, _forget(app, made.touched.trees, begun)
+    return _done(app, done, made.touched.trees, begun)
 
 
-def go_on(app: App, *, told: Told = lambda _: None) -> tuple[Purged, list[Path]]:
-    """The same for purges that were begun. Raises as `purge`."""
+def already(app: App, made: Plan, *, dry_run: bool) -> Done:
+    """For what was purged before: what this machine may still have of it goes, but on a `dry_run`."""
+    done, trees = Purged(made.purged, 0, 0, made.weight.shared), made.touched.trees
+    if dry_run:
+        return Done(done, (), tuple(_mounts(app, trees)))
+    return _done(app, done, trees, _waited_for(made.purged))
+
+
+def go_on(app: App, *, told: Told = lambda _: None) -> Done:
+    """The same for purges that were begun; also what those that came to their end have left here. Raises as
+    `purge`."""
     begun = time.time()
     done = finish(app.repository, author=app.author, told=told)
-    ids = [bytes.fromhex(hole.id) for hole in done.holes]
-    return done, _forget(app, find(app.repository, ids).trees if ids else set(), begun)
+    holes = Holes(app.repository.blobs)
+    ids = holes.listed()
+    before = begun if done.holes else _waited_for(holes.all())
+    return _done(app, done, find(app.repository, ids).trees if ids else set(), before)
 
 
-def _forget(app: App, trees: set[str], before: float) -> list[Path]:
-    """Checked-out inputs of runs, and what commands that were killed have left."""
-    kept = tree_cache(app).forget(trees)
+def _waited_for(holes: Iterable[Hole]) -> float:
+    """The time from before which nobody writes any more, for these purges have waited for them."""
+    return max((clock.moment(hole.time).timestamp() for hole in holes if hole.done), default=0.0)
+
+
+def _done(app: App, purged: Purged, trees: set[str], before: float) -> Done:
+    return Done(purged, tuple(_forget(app, trees, before)), tuple(_mounts(app, trees)))
+
+
+def _mounts(app: App, trees: set[str]) -> Iterator[str]:
+    for one in all_mounts(mounts_folder(app)):
+        if one.state == "mounted" and _tree(app, one.commit) in trees:
+            yield one.record.folder
+
+
+def _tree(app: App, commit_id: str) -> str | None:
+    try:
+        return app.repository.commit(commit_id).tree
+    except KamldError:  # it is damaged: nothing can be read in that mount
+        return None
+
+
+def _forget(app: App, trees: set[str], before: float) -> Iterator[Left]:
+    """Remove checked-out inputs of runs, and what commands that were killed have left; what stays. `before`:
+    a time at which whoever wrote then has been waited for since."""
+    for key in tree_cache(app).forget(trees):
+        yield Left(app.local / "trees" / key, "somebody uses it")
     for left in (Path(app.settings.hub) / "tmp").glob("*"):
-        with suppress(OSError):  # who writes now began later, or has been waited for
+        try:  # who writes now began later
             if left.stat().st_mtime < before:
                 left.unlink()
-    return [app.local / "trees" / key for key in kept]
+        except FileNotFoundError:  # whose it was has ended
+            continue
+        except OSError as error:
+            yield Left(left, error.strerror or str(error))

@@ -1,4 +1,6 @@
-"""`kamld fsck --repair` wired: a person's folders and hubs as places to bring things back from."""
+"""`kamld fsck` wired: what was left elsewhere is looked for with this person's credentials, and their folders
+and hubs are places to bring things back from.
+"""
 
 import os
 from collections.abc import Callable, Sequence
@@ -8,8 +10,30 @@ from kamld.app import App
 from kamld.blobs import FolderBlobs
 from kamld.errors import Invalid, NotFound, SystemFault
 from kamld.store import Repository, open_hub
-from kamld.store.fsck import FolderFile, FolderSource, HubSource, Mended, Source, Step, repair, restore_hub
+from kamld.store.fsck import (
+    FolderFile,
+    FolderSource,
+    HubSource,
+    LeftFiles,
+    Mended,
+    Report,
+    Source,
+    Step,
+    check,
+    repair,
+    restore_hub,
+)
 from kamld.workspace.scan import HUB_MARK, scan
+
+
+def check_hub(
+    app: App, names: Sequence[str], progress: Callable[[int, int], None], *, quick: bool
+) -> Report:  # fmt: skip
+    """`names`: only what these datasets need; none: everything. Raises Invalid, NotFound, SystemFault."""
+    only = frozenset(app.dataset(name).id for name in names) or None
+    repository = app.repository
+    left = LeftFiles(repository.objects.foreign, app.threads, quick=quick, progress=progress)
+    return check(repository.blobs, threads=app.threads, progress=progress, only=only, quick=quick, left=left)
 
 
 def repair_hub(app: App, places: Sequence[str], progress: Callable[[int, int], None]) -> Mended:
@@ -21,7 +45,8 @@ def repair_hub(app: App, places: Sequence[str], progress: Callable[[int, int], N
     hubs = [folder for folder in folders if (folder / HUB_MARK).exists()]
     repository, first = _opened(app, hubs)
     sources = [_source(repository, folder, is_hub=folder in hubs) for folder in folders]
-    done = repair(repository.blobs, sources, threads=app.threads, progress=progress)
+    left = LeftFiles(repository.objects.foreign, app.threads, progress=progress)
+    done = repair(repository.blobs, sources, threads=app.threads, progress=progress, left=left)
     done.steps[:0] = first
     return done
 

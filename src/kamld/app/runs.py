@@ -10,10 +10,11 @@ from kamld.runs.runner import Runner
 
 
 @contextmanager
-def open_runner(app: App) -> Iterator[Runner]:
-    """Raises SystemFault."""
+def open_runner(app: App, *, make: bool = False) -> Iterator[Runner]:
+    """`make`: also the hub, for who is about to run. Raises NotFound (no_hub), SystemFault."""
+    repository = app.new_repository if make else app.repository
     executor = LocalExecutor(
-        app.repository, app.local, cache_gb=app.settings.cache_gb, threads=app.settings.threads
+        repository, app.local, cache_gb=app.settings.cache_gb, threads=app.settings.threads
     )
     with LiveDatabase(app.local / "live.sqlite") as live:
-        yield Runner(app.repository, executor, live, app.local)
+        yield Runner(repository, executor, live, app.local)

@@ -26,6 +26,7 @@ from kamld.errors import SystemFault
 _PARTS_AT_ONCE = 512  # buffers handed to one writev; the kernel takes at most 1024
 _QUEUE = 3  # objects on their way to disk before `put` waits: bounds memory
 _SMALL = 1024 * 1024  # bytes; not worth a thread's time
+_READ_WHOLE = 128 * 1024  # bytes of an object that costs less to read than to map
 _LEFTOVER_AGE = 24 * 3600  # seconds; after that a file in tmp/ belongs to somebody who was killed
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 _OWN = ("tmp", "locks", "local")  # folders that hold no objects
@@ -34,6 +35,7 @@ _OWN = ("tmp", "locks", "local")  # folders that hold no objects
 class FolderBlobs:
     def __init__(self, folder: Path, known_folders: set[Path] | None = None) -> None:
         self._folder = folder
+        self._root = str(folder)
         self._writer: ThreadPoolExecutor | None = None
         self._pending: list[Future[None]] = []
         self._failures: list[BaseException] = []
@@ -46,24 +48,25 @@ class FolderBlobs:
         return str(self._folder)
 
     def get(self, key: str) -> bytes:
-        with self._faults(missing=key):
-            return self._path(key).read_bytes()
+        with self._faults(missing=key), open(f"{self._root}/{check_key(key)}", "rb", buffering=0) as file:
+            return file.readall()
 
     def view(self, key: str) -> memoryview:
-        with self._faults(missing=key), open(self._path(key), "rb", buffering=0) as file:
-            if os.fstat(file.fileno()).st_size == 0:
-                return memoryview(b"")
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        with self._faults(missing=key), self._reading(key) as file:
+            size = os.fstat(file).st_size
+            if size <= _READ_WHOLE and len(data := os.read(file, size)) == size:
+                return memoryview(data)
+            return memoryview(mmap.mmap(file, 0, access=mmap.ACCESS_READ))
 
     def part(self, key: str, start: int, length: int) -> bytes:
-        with self._faults(missing=key), open(self._path(key), "rb", buffering=0) as file:
-            found = bytearray()
+        with self._faults(missing=key), self._reading(key) as file:
+            found = os.pread(file, length, start)
             while len(found) < length:
-                more = os.pread(file.fileno(), length - len(found), start + len(found))
+                more = os.pread(file, length - len(found), start + len(found))
                 if not more:
                     break
                 found += more
-            return bytes(found)
+            return found
 
     def batch(self) -> "FolderBlobs":
         return FolderBlobs(self._folder, self._known_folders)
@@ -142,7 +145,15 @@ class FolderBlobs:
     def list(self, prefix: str) -> Iterator[Listed]:
         top = prefix.rstrip("/")
         with self._faults():
-            yield from _walk(self._folder / top, f"{top}/" if top else "")
+            yield from _walk(f"{self._root}/{top}", f"{top}/" if top else "")
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[int]:
+        file = os.open(f"{self._root}/{check_key(key)}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield file
+        finally:
+            os.close(file)
 
     def _path(self, key: str) -> Path:
         return self._folder / check_key(key)
@@ -274,7 +285,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[Listed]:
+def _walk(folder: str, prefix: str) -> Iterator[Listed]:
     """In the order of keys, which is that of names with a `/` after each folder's."""
     try:
         entries = list(os.scandir(folder))
@@ -286,4 +297,4 @@ def _walk(folder: Path, prefix: str) -> Iterator[Listed]:
             with suppress(FileNotFoundError):
                 yield Listed(prefix + name, names[name].stat(follow_symlinks=False).st_size)
         elif prefix or name[:-1] not in _OWN:
-            yield from _walk(Path(names[name].path), prefix + name)
+            yield from _walk(names[name].path, prefix + name)

@@ -16,6 +16,7 @@ from kamld.formats.models import ModelDiff
 from kamld.formats.pictures import PictureDiff
 from kamld.formats.tables import TableDiff
 from kamld.formats.text import TEXT_MAX, TextDiff, compare_texts, read_text
+from kamld.records.globs import Glob
 from kamld.store import Change, Repository
 from kamld.store.trees import EXECUTABLE, FILE, Entry
 
@@ -49,6 +50,18 @@ class Wanted:
     rows: int = 5
     lines: int = 40
     thumbnail: int = 0
+
+
+class Paths:
+    """Which paths were asked for: files, all that is in folders, patterns; by no word, all."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._words = [word.strip("/") for word in words]
+        self._globs = [Glob(word) for word in self._words]
+
+    def has(self, path: bytes) -> bool:
+        text = os.fsdecode(path)
+        return not self._words or text in self._words or any(glob.matches(text) for glob in self._globs)
 
 
 Open = Callable[[], BinaryIO]

@@ -7,7 +7,7 @@ both sides still have at that path what they had.
 
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
@@ -17,6 +17,8 @@ from kamld import clock
 from kamld.changes.bases import changes_since, find_base
 from kamld.changes.checks import Failure, Room, failures
 from kamld.changes.joining import Clash, Side, join, replaced, taken
+from kamld.changes.pending import find_pending, into, still_waits
+from kamld.changes.refs import find_branch, merged_into
 from kamld.changes.rows import Chosen, Drafts, JoinedTable, Unjoined, join_rows, write_rows
 from kamld.errors import Conflict, Invalid, NotFound
 from kamld.formats.tables import RowConflict
@@ -28,6 +30,8 @@ from kamld.store import Change, Repository, Source, Version
 from kamld.store.commits import is_ancestor
 from kamld.store.refs.landing import apply, is_conflict_branch, move_branch
 from kamld.store.trees import EXECUTABLE, FILE, Entry, diff
+
+_ONLY = "merged into"  # what nothing but a branch can be
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +56,17 @@ class Plan:
     tables: list[JoinedTable] = field(default_factory=list)
     apart: dict[bytes, Unjoined] = field(default_factory=dict)  # why tables could not be joined by rows
     named: list[RowConflict] = field(default_factory=list)  # rows that were asked for
+    lacking: dict[bytes, str] = field(default_factory=dict)  # tables without the columns of the key; theirs
+    keyed: bool = False  # whether any table has them
+    folders: dict[bytes, tuple[int, int]] = field(default_factory=dict)  # files below clashes, of each side
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """`nothing`: the branch had it already. `moved`: it needed no merge. `waits`: `plan.left` says for
-    what. `would`: a dry run that would end as `merged`. `refused`: the branch is protected, and
-    `failures` says by what; `commit` is what would have been."""
+    what; after a dry run only if it did before, as `kept` says. `would`: a dry run that would end as
+    `merged`. `refused`: the branch is protected, and `failures` says by what; `commit` is what would have
+    been. `gone`: the branch that it came from, which had been made to keep a commit apart."""
 
     how: Literal["nothing", "moved", "merged", "waits", "would", "refused"]
     request: Request
@@ -68,6 +76,9 @@ class Outcome:
     plan: Plan
     protection: Protection | None = None  # of the branch
     failures: list[Failure] = field(default_factory=list)
+    kept: bool = False
+    gone: str | None = None
+    made: tuple[Resolution, ...] = ()  # what was decided just now
 
 
 def plan_merge(
@@ -75,12 +86,19 @@ def plan_merge(
     drafts: Drafts | None = None,
 ) -> Plan:  # fmt: skip
     """Nothing is written but drafts, where wanted, of tables whose rows go together. `row`: a path and a
-    key, the conflicting rows with which are wanted."""
+    key, the conflicting rows with which are wanted.
+
+    Raises Invalid (unknown_column) where no table that both changed has the columns of the request's key.
+    """
     base = find_base(repository, ours, request.theirs)
-    mine = changes_since(base, repository.tree(repository.commit(ours)))
-    other = changes_since(base, repository.tree(repository.commit(request.theirs)))
+    trees = [repository.tree(repository.commit(one)) for one in (ours, request.theirs)]
+    mine, other = (changes_since(base, tree) for tree in trees)
     joined = join(mine, other)
     plan = Plan(changes=dict(joined.changes))
+    for clash in joined.clashes:
+        if len(clash.below) > 1:
+            one, two = (sum(row.path != clash.path for row in t.under(clash.path).rows()) for t in trees)
+            plan.folders[clash.path] = (one, two)
     decisions = {one.seen: one for one in request.resolutions}
     by_row = {one.seen: _side(one.side) for one in request.resolutions if one.row}
     for clash in joined.clashes:
@@ -94,6 +112,10 @@ def plan_merge(
         chosen = Chosen(by_row, side, (row[1],) if row and row[0] == clash.path else ())
         table = join_rows(repository.objects, clash, request.key, chosen, drafts)
         plan.named += chosen.found
+        if table.lacking:
+            plan.lacking[clash.path] = table.lacking
+        elif isinstance(table, JoinedTable) or table.reason:
+            plan.keyed = True
         if isinstance(table, JoinedTable):
             plan.tables.append(table)
             plan.decided += [clash] if chosen.decided else []
@@ -103,7 +125,19 @@ def plan_merge(
         else:
             plan.apart[clash.path] = table
             plan.left.append(clash)
+    if request.key and plan.lacking and not plan.keyed:
+        raise _no_such_key(request.key, plan.lacking)
     return plan
+
+
+def _no_such_key(key: Sequence[str], lacking: dict[bytes, str]) -> Invalid:
+    (path, has), *others = sorted(lacking.items())
+    more = f" (and {len(others):,} more)" if others else ""
+    word = f'a column "{key[0]}"' if len(key) == 1 else f'the columns "{", ".join(key)}"'
+    return Invalid(
+        "unknown_column", f"No table that both changed has {word}: not {_text(path)}{more}. {has}",
+        "Name columns that are there, or leave --key out. Nothing has changed.",
+    )  # fmt: skip
 
 
 def _side(word: str) -> Side:
@@ -114,11 +148,11 @@ def merge(
     repository: Repository, dataset: Dataset, request: Request, *, author: str, message: str = "",
     dry_run: bool = False, room: Room | None = None,
 ) -> Outcome:  # fmt: skip
-    """Raises NotFound (unknown_ref), Conflict (merge_waiting, merge_changed)."""
+    """`dry_run`: no name moves and nothing waits; into a protected branch, what must hold is looked at all
+    the same. Raises NotFound (unknown_revision), Conflict (merge_waiting, merge_changed), Invalid
+    (unknown_column)."""
     with closing(Drafts()) as drafts:
-        again = partial(
-            _merge, repository, dataset, request, author, message, room, None if dry_run else drafts
-        )
+        again = partial(_merge, repository, dataset, request, author, message, room, drafts, dry_run=dry_run)
         outcome = again()
         while outcome is None:  # from here on none of this machine overtakes it, however long it takes
             with repository.refs.turn(dataset, request.branch):
@@ -128,15 +162,15 @@ def merge(
 
 def _merge(
     repository: Repository, dataset: Dataset, request: Request, author: str, message: str, room: Room | None,
-    drafts: Drafts | None,
+    drafts: Drafts, *, dry_run: bool,
 ) -> Outcome | None:  # fmt: skip
     """None: somebody was faster, and all is to be looked at anew."""
-    dry_run = drafts is None
-    ours, protection = _head(repository, dataset, request.branch)
+    ref = find_branch(repository, dataset, request.branch, _ONLY)
+    ours, protection = ref.commit or "", ref.protection
     pending = repository.merges.find(dataset, request.branch)
     if pending and pending.theirs != request.theirs and not dry_run:
         if not is_ancestor(repository.objects, pending.theirs, ours):
-            raise _waiting(dataset, pending)
+            raise still_waits(dataset, pending)
         repository.merges.drop(dataset, pending)  # it has landed, and its end was cut off
         pending = None
     if is_ancestor(repository.objects, request.theirs, ours):
@@ -144,13 +178,15 @@ def _merge(
             repository.merges.drop(dataset, pending)
         return Outcome("nothing", request, ours, ours, [], Plan())
     ahead = is_ancestor(repository.objects, ours, request.theirs)
-    plan = Plan() if ahead else plan_merge(repository, ours, request, drafts=drafts)
+    writes = protection is not None or not dry_run  # checks need what would land; gc takes it away again
+    plan = Plan() if ahead else plan_merge(repository, ours, request, drafts=drafts if writes else None)
     if plan.left and not dry_run:
         _keep(repository, dataset, pending, request, ours, author)
     if plan.left:
-        return Outcome("waits", request, ours, ours, [], plan)
-    if dry_run:
-        return Outcome("would", request, ours, ours, [], plan, protection)
+        kept = not dry_run or (pending is not None and pending.theirs == request.theirs)
+        return Outcome("waits", request, ours, ours, [], plan, kept=kept)
+    if not writes:
+        return Outcome("would", request, ours, ours, [], plan)
     made = None if ahead else _write(repository, ours, request, plan, author, message)
     target = made.commit_id if made else request.theirs  # `made` holds a lease for as long as it lives
     reason = f"merge: {request.source}"
@@ -158,6 +194,8 @@ def _merge(
         failed = failures(repository, protection, ours, target, room) if protection else []
         if failed:
             return Outcome("refused", request, ours, target, [], plan, protection, failed)
+        if dry_run:
+            return Outcome("would", request, ours, ours, [], plan, protection)
         moved = move_branch(
             repository.refs, dataset, request.branch, target, ours, author, reason, protection
         )
@@ -165,10 +203,10 @@ def _merge(
         return None
     if pending:
         repository.merges.drop(dataset, pending)
-    _tidy(repository, dataset, request, author)
+    gone = _tidy(repository, dataset, request, author)
     was, now = (repository.tree(repository.commit(one)) for one in (ours, target))
     how: Literal["moved", "merged"] = "moved" if ahead else "merged"
-    return Outcome(how, request, ours, target, diff(was, now), plan, protection)
+    return Outcome(how, request, ours, target, diff(was, now), plan, protection, gone=gone)
 
 
 def asked(
@@ -177,7 +215,8 @@ def asked(
 ) -> Request:  # fmt: skip
     """What a person asks for: `source` is a revision, perhaps with the dataset's name before it. Goes on
     with the merge that waits, if it is that one. Raises NotFound, Invalid."""
-    word = source.removeprefix(dataset.name).removeprefix("@") if "@" in source else source
+    word = source.removeprefix(f"{dataset.project}/").removeprefix(dataset.name).removeprefix("@")
+    word = word if "@" in source else source
     reference = Reference(Name(dataset.project, dataset.name), parse_revision(word))
     theirs = repository.resolve(reference).commit_id
     pending = repository.merges.find(dataset, branch)
@@ -193,31 +232,20 @@ def resume(pending: PendingMerge, prefer: Side | None = None) -> Request:
     )  # fmt: skip
 
 
-def find_pending(repository: Repository, dataset: Dataset, branch: str) -> PendingMerge:
-    """Raises NotFound (no_merge)."""
-    pending = repository.merges.find(dataset, branch)
-    if pending is None:
-        raise NotFound(
-            "no_merge",
-            f"No merge into {branch} of {dataset.name} waits for anybody.",
-            f"Begin one: kamld merge {dataset.name} FROM --into {branch}",
-        )
-    return pending
-
-
 def resolve(
-    repository: Repository, dataset: Dataset, branch: str, path: bytes, decision: Side | str, *,
+    repository: Repository, dataset: Dataset, branch: str | None, path: bytes, decision: Side | str, *,
     author: str, row: str = "", room: Room | None = None,
 ) -> Outcome:  # fmt: skip
     """Decide about a path, about all that is in a folder or has a pattern, or about the row of the table
     there that has this key: "ours", "theirs", or (a path only) the name of a file to be taken instead, in
     full. The last decision lands the merge.
 
-    A side for a table whose rows go together is about the rows that conflict. Raises NotFound (no_merge,
-    no_conflict, unknown_ref), Conflict (merge_changed), Invalid (ambiguous_row).
+    A side for a table whose rows go together is about the rows that conflict. `branch` as in `find_pending`.
+    Raises NotFound (no_merge, no_conflict, unknown_revision), Conflict (merge_changed, which_merge), Invalid
+    (ambiguous_row).
     """
     pending = find_pending(repository, dataset, branch)
-    ours, _ = _head(repository, dataset, branch)
+    ours = find_branch(repository, dataset, pending.branch, _ONLY).commit or ""
     if is_ancestor(repository.objects, pending.theirs, ours):  # it has landed, and its end was cut off
         return merge(repository, dataset, resume(pending), author=author, room=room)
     plan = plan_merge(repository, ours, resume(pending), row=(path, row) if row else None)
@@ -244,7 +272,8 @@ def resolve(
         ]  # fmt: skip
         after = msgspec.structs.replace(pending, resolutions=(*kept, *made), ours=ours)
         repository.merges.keep(dataset, pending, after)
-    return merge(repository, dataset, resume(after), author=author, room=room)
+    outcome = merge(repository, dataset, resume(after), author=author, room=room)
+    return replace(outcome, made=tuple(made))
 
 
 def _matching(clashes: Sequence[Clash], path: bytes) -> list[Clash]:
@@ -255,11 +284,10 @@ def _matching(clashes: Sequence[Clash], path: bytes) -> list[Clash]:
 
 def _no_conflict(dataset: Dataset, pending: PendingMerge, path: bytes, row: str) -> NotFound:
     what = f'row "{row}" of "{_text(path)}"' if row else f'"{_text(path)}"'
-    into = "" if pending.branch == "main" else f" --into {pending.branch}"
     return NotFound(
         "no_conflict",
         f"There is no conflict about {what} in the merge of {pending.source} into {pending.branch}.",
-        f"kamld merge {dataset.name}{into} shows what there is to decide.",
+        f"kamld merge {dataset.said}{into(pending.branch)} shows what there is to decide.",
     )
 
 
@@ -277,19 +305,6 @@ def _resolution(repository: Repository, written: ExitStack, clash: Clash, decisi
 
 def _text(path: bytes) -> str:
     return path.decode("utf-8", "backslashreplace")
-
-
-def _head(repository: Repository, dataset: Dataset, branch: str) -> tuple[str, Protection | None]:
-    ref = repository.refs.find(dataset, branch)
-    if ref is None or ref.commit is None:
-        raise NotFound(
-            "unknown_ref",
-            f'{dataset.name} has no branch "{branch}".',
-            f"kamld branch {dataset.name} shows those there are.",
-        )
-    if ref.kind != "branch":
-        raise Invalid("not_a_branch", f"{branch} is a {ref.kind}; only a branch can be merged into.")
-    return ref.commit, ref.protection
 
 
 def _keep(
@@ -324,22 +339,15 @@ def _as_changes(made: dict[bytes, Entry | None]) -> list[Change]:
     return [Change(path, None, entry) for path, entry in made.items()]
 
 
-def _tidy(repository: Repository, dataset: Dataset, request: Request, author: str) -> None:
+def _tidy(repository: Repository, dataset: Dataset, request: Request, author: str) -> str | None:
     """A branch that a commit was kept apart on has had its use once it is merged, unless somebody went on
-    there meanwhile, or protected it."""
+    there meanwhile, or protected it. Undo of the merge brings it back."""
     ref = repository.refs.find(dataset, request.source)
     if ref and ref.commit == request.theirs and is_conflict_branch(request.source, request.branch):
         with suppress(Conflict, NotFound):
             repository.refs.move(
                 dataset, ref.name, ref.kind, None, expected=ref.commit, after=ref.last, author=author,
-                reason=f"merged into {request.branch}",
+                reason=merged_into(request.branch),
             )  # fmt: skip
-
-
-def _waiting(dataset: Dataset, pending: PendingMerge) -> Conflict:
-    into = "" if pending.branch == "main" else f" --into {pending.branch}"
-    return Conflict(
-        "merge_waiting",
-        f"A merge of {pending.source} into {pending.branch} of {dataset.name} waits for decisions.",
-        f"See it: kamld merge {dataset.name}{into}; give it up: kamld merge {dataset.name}{into} --abort",
-    )
+            return ref.name
+    return None

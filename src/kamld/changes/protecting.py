@@ -1,35 +1,77 @@
 """Protecting a branch, so that only merges whose checks pass move it; lifting that; what it forbids."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
 
 from kamld import clock
 from kamld.changes.checks import parse_rule
-from kamld.errors import Conflict, Invalid, NotFound
-from kamld.records.history import Dataset, Protection, Ref
+from kamld.changes.refs import find_branch
+from kamld.errors import Conflict, Invalid
+from kamld.records.history import Dataset, Protection
 from kamld.store import Repository
+
+NONE = "none"  # in place of a rule or a command: those that were asked for until now go
+_ONLY = "protected"
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """What must hold now, and what differs from before. `was` None: it was not protected."""
+
+    now: Protection
+    was: Protection | None
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        return tuple(one for one in _all(self.now) if one not in _all(self.was))
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        return tuple(one for one in _all(self.was) if one not in _all(self.now))
 
 
 def protect(
     repository: Repository, dataset: Dataset, branch: str, *, author: str, require: Sequence[str] = (),
     checks: Sequence[str] = (),
-) -> Protection:  # fmt: skip
-    """What was asked for before goes. Raises NotFound (unknown_ref), Invalid (not_a_branch, bad_rule)."""
-    _branch(repository, dataset, branch)
+) -> Guarded:  # fmt: skip
+    """What was asked for before stays, unless "none" is among the rules, or among the commands.
+
+    Raises NotFound (unknown_revision), Invalid (not_a_branch, bad_rule).
+    """
+    find_branch(repository, dataset, branch, _ONLY)
     for rule in require:
-        parse_rule(rule)
+        if rule != NONE:
+            parse_rule(rule)
     for check in checks:
         if not check.strip():
             raise Invalid("bad_rule", "An empty command checks nothing.", 'For example: --check "make test"')
-    made = Protection(author=author, time=clock.now(), require=tuple(require), checks=tuple(checks))
-    repository.refs.protect(dataset, branch, made)
-    return made
+    before: list[Protection | None] = []
+
+    def made(was: Protection | None) -> Protection:
+        before.append(was)
+        rules = _joined(was.require if was else (), require)
+        commands = _joined(was.checks if was else (), checks)
+        if was and (rules, commands) == (was.require, was.checks):
+            return was
+        if was:
+            return msgspec.structs.replace(
+                was, author=author, time=clock.now(), require=rules, checks=commands
+            )
+        return Protection(author=author, time=clock.now(), require=rules, checks=commands)
+
+    now = repository.refs.protect(dataset, branch, made)
+    assert now
+    return Guarded(now, before[-1])
 
 
-def unprotect(repository: Repository, dataset: Dataset, branch: str) -> bool:
-    """Whether it was protected. Raises NotFound (unknown_ref), Invalid (not_a_branch)."""
-    was = _branch(repository, dataset, branch).protection
-    repository.refs.protect(dataset, branch, None)
-    return was is not None
+def unprotect(repository: Repository, dataset: Dataset, branch: str) -> Protection | None:
+    """What had to hold; None: it was not protected. Raises NotFound (unknown_revision), Invalid
+    (not_a_branch)."""
+    was = find_branch(repository, dataset, branch, _ONLY).protection
+    repository.refs.protect(dataset, branch, lambda _: None)
+    return was
 
 
 def check_removable(repository: Repository, dataset: Dataset) -> None:
@@ -38,19 +80,15 @@ def check_removable(repository: Repository, dataset: Dataset) -> None:
     if guarded:
         raise Conflict(
             "protected_branch",
-            f"{dataset.name} has a protected branch, {guarded[0]}; it is not removed.",
-            f"Lift that first: kamld branch {dataset.name}@{guarded[0]} --unprotect",
+            f"{dataset.said} has a protected branch, {guarded[0]}; it is not removed.",
+            f"Lift that first: kamld branch {dataset.said}@{guarded[0]} --unprotect",
         )
 
 
-def _branch(repository: Repository, dataset: Dataset, name: str) -> Ref:
-    ref = repository.refs.find(dataset, name)
-    if ref is None or ref.commit is None:
-        raise NotFound(
-            "unknown_ref",
-            f'{dataset.name} has no branch "{name}".',
-            f"kamld branch {dataset.name} shows those there are.",
-        )
-    if ref.kind != "branch":
-        raise Invalid("not_a_branch", f"{name} is a {ref.kind}; only a branch can be protected.")
-    return ref
+def _joined(before: Sequence[str], asked: Sequence[str]) -> tuple[str, ...]:
+    kept = () if NONE in asked else before
+    return tuple(dict.fromkeys((*kept, *(one for one in asked if one != NONE))))
+
+
+def _all(of: Protection | None) -> tuple[str, ...]:
+    return (*of.require, *of.checks) if of else ()

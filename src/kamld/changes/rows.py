@@ -5,7 +5,7 @@ what a row is, is decided there.
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO, RawIOBase
 from tempfile import TemporaryFile
 from typing import IO, Any, BinaryIO, cast
@@ -89,28 +89,31 @@ class Draft(RawIOBase):
 @dataclass(frozen=True, slots=True)
 class JoinedTable:
     """A file whose rows go together; `rows` of theirs were taken. `chosen` had to decide some. Without a
-    draft it was only found out."""
+    draft it was only found out. `lacking`: not the columns of the key that was asked for, but these."""
 
     clash: Clash
     rows: int
     chosen: Chosen
     draft: Draft | None
+    lacking: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Unjoined:
     """Why a file is not joined by rows: `merged` has the rows that conflict; without it the file as a
-    whole cannot be. An empty reason: it is no table."""
+    whole cannot be. An empty reason: it is no table. `lacking` as of a JoinedTable."""
 
     reason: str
     merged: RowMerge | None = None
     decided: int = 0
+    lacking: str = ""
 
 
 def join_rows(
     objects: Objects, clash: Clash, key: Sequence[str], chosen: Chosen, drafts: Drafts | None
 ) -> JoinedTable | Unjoined:
-    """Nothing is written to the hub yet; without drafts, nowhere."""
+    """By `key`, or one that is found where the table has no such columns. Nothing is written to the hub
+    yet; without drafts, nowhere."""
     suffix = os.path.splitext(os.fsdecode(clash.path))[1]
     if not clash.may_be_tables or suffix.lower() not in SUFFIXES or is_unclear(clash.base):
         return Unjoined("")
@@ -130,6 +133,8 @@ def join_rows(
     except Invalid as error:
         if draft:
             draft.drop()
+        if key and error.code == "unknown_column":
+            return replace(join_rows(objects, clash, (), chosen, drafts), lacking=error.hint)
         return Unjoined("" if error.code == "not_a_table" else error.message)
     if not merged.conflict_count:
         return JoinedTable(clash, merged.rows, chosen, draft)

@@ -13,6 +13,7 @@ from kamld import settings
 from kamld.app import App
 from kamld.blobs import filesystem_fault
 from kamld.errors import NotFound
+from kamld.records.names import leave_out
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
@@ -25,7 +26,11 @@ class Door:
 
     @cached_property
     def app(self) -> App:
-        return App(settings.read(self.environment, self.folder), self.folder, self.environment)
+        given = click.get_current_context().find_root().params
+        known = settings.read(self.environment, self.folder)
+        app = App(known, self.folder, self.environment, hub_named=bool(given.get("hub")))
+        leave_out("" if given.get("project") else known.project)  # who types the next may leave --project out
+        return app
 
     @cached_property
     def folder(self) -> Path:
@@ -54,6 +59,20 @@ def pass_door(verb: Callable[..., Any]) -> Callable[..., Any]:
 
 def json_option(verb: Verb) -> Verb:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(verb)
+
+
+def limit_option(what: str, **defaults: Any) -> Callable[[Verb], Verb]:
+    """-n, wherever something is listed that may be long."""
+    options: dict[str, Any] = {"type": click.IntRange(1), "metavar": "N", "help": what} | defaults
+    return click.option("-n", "--limit", **options)
+
+
+def key_option(what: str) -> Callable[[Verb], Verb]:
+    """--key, the columns that tell a table's rows apart: COLUMN,… or repeated."""
+    return click.option(
+        "--key", multiple=True, metavar="COLUMN[,…]", help=what,
+        callback=lambda _context, _option, words: tuple(",".join(words).split(",")) if words else (),
+    )  # fmt: skip
 
 
 class FolderName(click.ParamType[Path]):

@@ -1,18 +1,21 @@
 """How a merge looks, landed or waiting: what merge and resolve have in common."""
 
+import os
 from collections.abc import Mapping, Sequence
 from shlex import quote
 from typing import Any
 
 import click
 
-from kamld.changes.joining import Clash
 from kamld.changes.merging import Outcome
-from kamld.changes.rows import Unjoined
+from kamld.changes.outcomes import Decision, Open, decided, decision_of, is_done, key_was_idle, left
+from kamld.changes.pending import into
 from kamld.cli import render, views
+from kamld.cli.paths import shell_word
 from kamld.formats.tables import RowConflict
 from kamld.records.history import Dataset
 from kamld.records.names import MAIN
+from kamld.store import Repository
 from kamld.store.trees import Entry
 
 _SHOWN = 20  # conflicts that are listed
@@ -21,17 +24,18 @@ _LETTERS = 40  # of a cell
 WAITING = 1  # exit status: scripts must not go on as if it had landed
 
 
-def show_outcome(dataset: Dataset, outcome: Outcome, *, as_json: bool) -> int:
+def show_outcome(repository: Repository, dataset: Dataset, outcome: Outcome, *, as_json: bool) -> int:
     """The exit status."""
     if as_json:
-        render.json_value(_json(outcome))
+        render.json_value(views.dataset_json(dataset) | _json(outcome))
+    elif outcome.how in ("moved", "merged"):
+        message = repository.commit(outcome.commit).message
+        _landed(dataset, outcome, message.splitlines()[0] if message else "")
     else:
         _SAY[outcome.how](dataset, outcome)
-    return WAITING if outcome.how in ("waits", "refused") else 0
-
-
-def into(branch: str) -> str:
-    return "" if branch == MAIN else f" --into {branch}"
+    if key_was_idle(outcome) and outcome.how != "waits":
+        render.note("--key was not needed: there is no table that both changed.")
+    return 0 if is_done(outcome) else WAITING
 
 
 def _json(outcome: Outcome) -> dict[str, Any]:
@@ -40,15 +44,20 @@ def _json(outcome: Outcome) -> dict[str, Any]:
         "result": outcome.how,
         "branch": request.branch,
         "source": request.source,
-        "theirs": request.theirs,
-        "before": outcome.before,
+        "source_commit": request.theirs,
+        "old_commit": outcome.before,
         "commit": outcome.commit,
         "changes": [views.change_json(change) for change in outcome.changes],
         "tables": [{**views.path_json(t.clash.path), "rows": t.rows} for t in plan.tables],
         "conflicts": [
-            {**views.path_json(c.path), "why": c.why, **_rows_json(plan.apart.get(c.path))} for c in plan.left
+            {**views.path_json(one.clash.path), "why": one.clash.why, **_rows_json(one)}
+            for one in left(outcome)
         ],
-        "decided": len(plan.decided),
+        "decided": [
+            {"path": one.path, "row": list(one.row), "decision": one.how} for one in decided(outcome)
+        ],
+        "waits": outcome.kept,
+        "gone": [outcome.gone] if outcome.gone else [],
         "failures": [
             {"check": f.check, "path": f.path and f.path.decode("utf-8", "backslashreplace"),
              "detail": f.detail, "output": list(f.output)}
@@ -59,20 +68,25 @@ def _json(outcome: Outcome) -> dict[str, Any]:
 
 def _nothing(dataset: Dataset, outcome: Outcome) -> None:
     request = outcome.request
-    render.say(f"{request.branch} of {dataset.name} has all of {request.source} already.")
+    render.say(f"{request.branch} of {dataset.said} has all of {request.source} already.")
 
 
-def _landed(dataset: Dataset, outcome: Outcome) -> None:
-    label = click.style(f"{dataset.name}@{outcome.request.branch}", bold=True)
-    counts = views.change_counts(outcome.changes)
-    render.say(
-        f"{label}   {render.commit_id(outcome.commit)}  merged {outcome.request.source}   {counts} files"
-    )
+def _landed(dataset: Dataset, outcome: Outcome, subject: str) -> None:
+    label = click.style(f"{dataset.said}@{outcome.request.branch}", bold=True)
+    files = views.changed_files(outcome.changes)
+    if outcome.how == "moved":  # to a version that was made there
+        files += f", forward to {outcome.request.source}"
+    render.say(f"{label}   {render.commit_id(outcome.commit)}  {subject}   {files}")
     _tables(outcome)
     views.show_changes(outcome.changes)
-    again = dataset.name + ("" if outcome.request.branch == MAIN else f"@{outcome.request.branch}")
-    branch = f"{dataset.name}@{outcome.request.branch}"
+    again = dataset.said + ("" if outcome.request.branch == MAIN else f"@{outcome.request.branch}")
+    branch = f"{dataset.said}@{outcome.request.branch}"
     lift = f"kamld branch {branch} --unprotect, then " if outcome.protection else ""
+    if outcome.gone:
+        render.say(f"{dataset.said}@{outcome.gone} has gone, as it had its use.")
+    render.say(
+        f"Folders stay as they are. To have it in one: kamld switch FOLDER {quote(outcome.request.branch)}"
+    )
     render.say(f"To take that back: {lift}kamld undo {again}")
 
 
@@ -81,45 +95,66 @@ def _would(dataset: Dataset, outcome: Outcome) -> None:
     render.say(f"Nothing is left to decide: {request.source} goes into {request.branch} without conflicts.")
     _tables(outcome)
     if outcome.protection and (checks := (*outcome.protection.require, *outcome.protection.checks)):
-        render.say(f"Then must hold: {', '.join(checks)}")
-    render.say(f"Do it: kamld merge {dataset.name} {request.source}{into(request.branch)}")
+        render.say(f"What must hold does: {', '.join(checks)}")
+    render.say(f"Do it: kamld merge {dataset.said} {request.source}{into(request.branch)}")
 
 
 def _waits(dataset: Dataset, outcome: Outcome) -> None:
-    request, left = outcome.request, outcome.plan.left
-    count = f"{len(left):,} conflict" + ("" if len(left) == 1 else "s")
-    render.say(f"{count}; nothing has changed. {request.source} into {request.branch}:")
-    _conflicts(outcome, left[:_SHOWN])
-    if len(left) > _SHOWN:
-        render.say(f"  … {len(left) - _SHOWN:,} more")
-    decided = len(outcome.plan.decided) + sum(apart.decided for apart in outcome.plan.apart.values())
-    if decided:
-        render.say(f"{decided:,} decided already.")
-    name, at = dataset.name, into(request.branch)
-    by_rows = [clash for clash in left if _merged_rows(outcome, clash)]
-    first = (by_rows or left)[0].path
+    request, found = outcome.request, left(outcome)
+    count = f"{len(found):,} conflict" + ("" if len(found) == 1 else "s")
+    what = f"{request.source} into {request.branch}"
+    if outcome.made:
+        _decisions("Decided", [decision_of(one) for one in outcome.made])
+        render.say(f"{count} left of {what}:")
+    elif outcome.kept:
+        render.say(f"{count}; nothing has changed. {what}:")
+    else:
+        render.say(f"{count} to be decided before {request.source} can go into {request.branch}:")
+    _conflicts(outcome, found[:_SHOWN])
+    if len(found) > _SHOWN:
+        render.say(f"  … {len(found) - _SHOWN:,} more")
+    if not outcome.made:
+        _decisions("Decided already", decided(outcome))
+    name, at = dataset.said, into(request.branch)
+    if not outcome.kept:
+        key = f" --key {quote(','.join(request.key))}" if request.key else ""
+        render.say(f"Do it: kamld merge {name} {quote(request.source)}{at}{key}")
+        return
+    by_rows = [one for one in found if one.rows]
+    first = shell_word((by_rows or found)[0].clash.path)
     if by_rows:
-        key = quote(_merged_rows(outcome, by_rows[0])[0].label)
-        render.say(f"Decide: kamld resolve {name} {render.path(first)} --row {key}{at} --ours | --theirs")
+        key = quote(by_rows[0].rows[0].label)
+        render.say(f"Decide: kamld resolve {name} {first} --row {key}{at} --ours | --theirs")
         render.say("All its rows: the same without --row     The whole file: --file FILE")
     else:
-        render.say(f"Decide: kamld resolve {name} {render.path(first)}{at} --ours | --theirs | --file FILE")
+        render.say(f"Decide: kamld resolve {name} {first}{at} --ours | --theirs | --file FILE")
     render.say(
         f"All alike: kamld merge {name}{at} --ours | --theirs     Give up: kamld merge {name}{at} --abort"
     )
 
 
-def _conflicts(outcome: Outcome, shown: Sequence[Clash]) -> None:
+def _decisions(heading: str, made: Sequence[Decision]) -> None:
+    if not made:
+        return
+    words = {"ours": "ours", "theirs": "theirs", "file": "a file of your own"}
+    lines = [f"{render.path(os.fsencode(one.path))}{_of_row(one)}: {words[one.how]}" for one in made[:_SHOWN]]
+    more = f"; {len(made) - _SHOWN:,} more" if len(made) > _SHOWN else ""
+    render.say(f"{heading}: {'; '.join(lines)}{more}.")
+
+
+def _of_row(one: Decision) -> str:
+    return f", row {','.join(one.row)}" if one.row else ""
+
+
+def _conflicts(outcome: Outcome, shown: Sequence[Open]) -> None:
     """A line for each file; below a table those of its rows that conflict."""
-    lines = [_row(outcome, clash) for clash in shown]
+    lines = [_row(outcome, one) for one in shown]
     widths = [max(len(line[column]) for line in lines) for column in (0, 1)]
-    for clash, (path, why, sides) in zip(shown, lines, strict=True):
+    for one, (path, why, sides) in zip(shown, lines, strict=True):
         render.say(f"  {path:{widths[0]}}  {why:{widths[1]}}  {sides}")
-        rows = _merged_rows(outcome, clash)
-        render.table([_cells(outcome, row) for row in rows[:_ROWS]], indent="    ")
-        apart = outcome.plan.apart.get(clash.path)
-        if apart and apart.merged and apart.merged.conflict_count > _ROWS:
-            render.say(f"    … {apart.merged.conflict_count - _ROWS:,} more")
+        render.table([_cells(outcome, row) for row in one.rows[:_ROWS]], indent="    ")
+        if one.row_count > _ROWS:
+            render.say(f"    … {one.row_count - _ROWS:,} more")
 
 
 def _cells(outcome: Outcome, row: RowConflict) -> tuple[str, ...]:
@@ -138,23 +173,17 @@ def _clip(value: str) -> str:
     return value if len(value) <= _LETTERS else f"{value[: _LETTERS - 1]}…"
 
 
-def _merged_rows(outcome: Outcome, clash: Clash) -> Sequence[RowConflict]:
-    apart = outcome.plan.apart.get(clash.path)
-    return apart.merged.conflicts if apart and apart.merged else ()
-
-
-def _rows_json(apart: Unjoined | None) -> dict[str, Any]:
+def _rows_json(one: Open) -> dict[str, Any]:
     """`rows` are the first thousand that conflict."""
-    if apart is None or apart.merged is None:
-        return {"detail": apart.reason if apart else ""}
-    merged = apart.merged
+    if not one.row_count:
+        return {"detail": one.reason}
     rows = [
         {"key": row.key, "kind": row.kind, "columns": row.columns, "base": row.base, "ours": row.ours,
          "theirs": row.theirs}
-        for row in merged.conflicts
+        for row in one.rows
     ]  # fmt: skip
-    shape = {"key": merged.key, "rows": rows, "row_conflicts": merged.conflict_count}
-    return {"detail": apart.reason, "rows_decided": apart.decided, **shape}
+    shape = {"key": one.key, "rows": rows, "row_conflicts": one.row_count}
+    return {"detail": one.reason, "rows_decided": one.decided, **shape}
 
 
 def _refused(dataset: Dataset, outcome: Outcome) -> None:
@@ -169,20 +198,22 @@ def _refused(dataset: Dataset, outcome: Outcome) -> None:
     if len(found) > _SHOWN:
         render.say(f"  … {len(found) - _SHOWN:,} more")
     render.say(
-        f"Mend {outcome.request.source}, then again: kamld merge {dataset.name} {outcome.request.source}"
+        f"Mend {outcome.request.source}, then again: kamld merge {dataset.said} {outcome.request.source}"
         f"{into(branch)}"
     )
 
 
-def _row(outcome: Outcome, clash: Clash) -> tuple[str, str, str]:
-    request = outcome.request
-    sides = f"{request.branch} {_size(clash.ours)}, {request.source} {_size(clash.theirs)}"
-    apart = outcome.plan.apart.get(clash.path)
-    detail = apart.reason if apart else ""
-    return render.path(clash.path), clash.why, sides + (f"; {detail}" if detail else "")
+def _row(outcome: Outcome, one: Open) -> tuple[str, str, str]:
+    request, clash = outcome.request, one.clash
+    ours, theirs = (_there(*side) for side in zip((clash.ours, clash.theirs), one.files, strict=True))
+    sides = f"{request.branch} {ours}, {request.source} {theirs}"
+    return render.path(clash.path), clash.why, sides + (f"; {one.reason}" if one.reason else "")
 
 
-def _size(entry: Entry | None) -> str:
+def _there(entry: Entry | None, files: int) -> str:
+    """What a side has at a path; `files`: below it."""
+    if files:
+        return f"a folder of {render.files(files)}"
     return render.size(entry.size) if entry else "nothing"
 
 
@@ -192,5 +223,4 @@ def _tables(outcome: Outcome) -> None:
         render.say(f"  {render.path(table.clash.path)}: {rows} of {outcome.request.source} joined")
 
 
-_SAY = {"nothing": _nothing, "moved": _landed, "merged": _landed, "would": _would, "waits": _waits,
-        "refused": _refused}  # fmt: skip
+_SAY = {"nothing": _nothing, "would": _would, "waits": _waits, "refused": _refused}

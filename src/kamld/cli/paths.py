@@ -1,13 +1,16 @@
 """`NAME[@REVISION][:PATH]` as several verbs take it: the version, and what is at the path."""
 
+import os
 from dataclasses import dataclass
 from shlex import quote
 
 import click
 
 from kamld.app import App
+from kamld.errors import Invalid, NotFound
 from kamld.reading.choose import chosen
 from kamld.reading.folders import Folders
+from kamld.reading.history import removed_by
 from kamld.store import Entries
 from kamld.store.refs.revisions import Resolved
 
@@ -34,6 +37,33 @@ def find_place(app: App, text: str) -> Place:
     folders = Folders(app.repository.objects, app.repository.tree(resolved.commit))
     where = f"{reference.name}@{reference.revision}"
     return Place(text, reference.path.strip("/"), where, resolved, folders)
+
+
+def with_removal(app: App, place: Place, error: NotFound) -> NotFound:
+    """The same, with the commit that removed what is asked for, if there was such a file or folder."""
+    found = removed_by(app.repository, place.resolved.commit_id, os.fsencode(place.path))
+    if error.code != "unknown_path" or found is None:
+        return error
+    removed, had = (one[:12] for one in found)
+    name = place.resolved.dataset.said
+    return NotFound(
+        error.code, f"{error.message} It was removed in {removed}.",
+        f"As it was: {name}@{had}:{place.path}. Its history: kamld log {quote(f'{name}@{had}:{place.path}')}",
+    )  # fmt: skip
+
+
+def is_name(app: App, word: str) -> bool:
+    """Whether a word is the name of a dataset or model that there is."""
+    try:
+        dataset = app.repository.names.find(app.name(word))
+    except (Invalid, NotFound):  # no name at all, or no hub
+        return False
+    return dataset is not None and app.repository.is_made(dataset)
+
+
+def is_place(word: str) -> bool:
+    """Whether a word can only mean a folder: it begins as paths do, or ends with a slash."""
+    return word in (".", "..") or word.startswith(("./", "../", "/")) or word.endswith("/")
 
 
 def typed() -> str:

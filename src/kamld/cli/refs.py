@@ -3,18 +3,18 @@
 import click
 
 from kamld.app import App
-from kamld.cli import render
-from kamld.errors import NotFound, UsageError
+from kamld.changes.refs import remove_ref
+from kamld.cli import render, views
+from kamld.errors import UsageError
 from kamld.records.history import Dataset, Ref, RefKind
-from kamld.records.names import MAIN
 
 
 def make_list_or_remove(
     app: App, kind: RefKind, name: str, word: str | None, *, remove: bool, as_json: bool
 ) -> None:
-    if word is None:
-        if remove:
-            raise UsageError("usage", f"Which {kind} is to be removed?", f"kamld {kind} --help")
+    if word is None and remove:
+        _remove(app, kind, *named(app, name, kind), as_json)
+    elif word is None:
         _list(app, kind, name, as_json)
     elif remove:
         _remove(app, kind, app.dataset(name), word, as_json)
@@ -22,17 +22,31 @@ def make_list_or_remove(
         _make(app, kind, name, word, as_json)
 
 
+def named(app: App, text: str, kind: RefKind, *, or_main: bool = False) -> tuple[Dataset, str]:
+    """The dataset, and the ref of `NAME@REF`, which has to be said, unless `or_main`.
+
+    Raises UsageError, NotFound, Invalid.
+    """
+    reference = app.reference(text)
+    revision, way = reference.revision, f"Write {reference.name.said}@{kind.upper()}."
+    if not or_main and "@" not in text:
+        raise UsageError("usage", f"Which {kind} of {text}?", way)
+    if reference.path or revision.steps or revision.time:
+        raise UsageError("usage", f'"{text}" is no {kind}.', way)
+    return app.repository.names.get(reference.name), revision.base
+
+
 def _list(app: App, kind: RefKind, name: str, as_json: bool) -> None:
     dataset = app.dataset(name)
     found = [ref for ref in app.repository.live_refs(dataset) if ref.kind == kind]
     versions = app.repository.refs.versions(dataset) if kind == "tag" else {}
     if as_json:
-        shown: list[dict[str, object]] = [
-            {"name": r.name, "commit": r.commit, "time": r.last.time}
-            | ({"protection": r.protection} if kind == "branch" else {})
-            for r in found
-        ]
-        render.json_value(shown + [{"name": f"v{n}", "commit": c} for n, c in sorted(versions.items())])
+        shown = [_json(dataset, r.name, kind) | {"commit": r.commit, "time": r.last.time} for r in found]
+        if kind == "branch":
+            shown = [one | {"protection": r.protection} for one, r in zip(shown, found, strict=True)]
+        numbers = {f"v{number}": commit_id for number, commit_id in sorted(versions.items())}
+        of_model = [_json(dataset, n, "number") | {"commit": c, "time": None} for n, c in numbers.items()]
+        render.json_value(shown + of_model)
         return
     rows = [
         (ref.name, render.commit_id(ref.commit or ""), render.ago(ref.last.time),
@@ -42,7 +56,11 @@ def _list(app: App, kind: RefKind, name: str, as_json: bool) -> None:
     rows += [(f"v{n}", render.commit_id(c), "", "", "") for n, c in sorted(versions.items())]
     render.table(rows)
     if not rows:
-        render.say(f"{dataset.name} has none. Make one: kamld {kind} {dataset.name}@REVISION NAME")
+        render.say(f"{dataset.said} has none. Make one: kamld {kind} {dataset.said}@REVISION NAME")
+
+
+def _json(dataset: Dataset, ref: str, kind: str) -> dict[str, object]:
+    return views.dataset_json(dataset) | {"ref": ref, "ref_kind": kind}
 
 
 def protection(ref: Ref) -> str:
@@ -58,31 +76,21 @@ def _make(app: App, kind: RefKind, name: str, word: str, as_json: bool) -> None:
     before = app.repository.refs.find(dataset, word)
     app.repository.set_ref(dataset, word, kind, resolved.commit_id, author=app.author, known=True)
     if as_json:
-        render.json_value({"name": word, "kind": kind, "commit": resolved.commit_id})
+        was_at = before.commit if before else None
+        render.json_value(_json(dataset, word, kind) | {"commit": resolved.commit_id, "old_commit": was_at})
         return
     version = app.repository.refs.version_of(dataset, resolved.commit_id)
     about = f"v{version}  " if version else ""
     subject = resolved.commit.message.splitlines()[0] if resolved.commit.message else ""
     was = f"   (was {render.commit_id(before.commit)})" if before and before.commit else ""
-    label = click.style(f"{dataset.name}@{word}", bold=True)
+    label = click.style(f"{dataset.said}@{word}", bold=True)
     render.say(f"{label}   {about}{render.commit_id(resolved.commit_id)}  {subject}{was}")
 
 
 def _remove(app: App, kind: RefKind, dataset: Dataset, word: str, as_json: bool) -> None:
-    ref = app.repository.refs.find(dataset, word)
-    if ref is None or ref.commit is None or ref.kind != kind:
-        raise NotFound(
-            "unknown_revision",
-            f'{dataset.name} has no {kind} "{word}".',
-            f"kamld {kind} {dataset.name}",
-        )
-    if kind == "branch" and word == MAIN:
-        raise UsageError("usage", "main is what the name alone means; it cannot be removed.")
-    app.repository.refs.move(
-        dataset, word, kind, None, expected=ref.commit, author=app.author, reason=f"remove {kind}"
-    )
+    was = remove_ref(app.repository, dataset, kind, word, author=app.author)
     if as_json:
-        render.json_value({"name": word, "kind": kind, "commit": None, "was": ref.commit})
+        render.json_value(_json(dataset, word, kind) | {"commit": None, "old_commit": was})
         return
-    render.say(f"Removed {kind} {word}. It was at {render.commit_id(ref.commit)}, which stays.")
-    render.say(f"This brings it back: kamld undo {dataset.name}@{word}")
+    render.say(f"Removed {kind} {word}. It was at {render.commit_id(was)}, which stays.")
+    render.say(f"This brings it back: kamld undo {dataset.said}@{word}")

@@ -3,8 +3,8 @@
 import click
 
 from kamld.app import App
-from kamld.changes.protecting import protect, unprotect
-from kamld.cli import refs, render
+from kamld.changes.protecting import Guarded, protect, unprotect
+from kamld.cli import refs, render, views
 from kamld.cli.context import Door, json_option, pass_door
 from kamld.errors import UsageError
 
@@ -35,16 +35,18 @@ def command(
       no-nulls[:COLUMN[:PATHS]]      something is in every row
       rows:MIN-MAX[:PATHS]           so many rows; MIN or MAX may be left out
 
-    Commands start in a folder with the files that would land.
+    Commands start in a folder with the files that would land. --protect again adds to what must hold;
+    "none" for a RULE or a COMMAND takes away those that were asked for before.
 
     \b
     Examples:
       kamld branch digits                     which there are
       kamld branch digits clean               a new one at the newest version
       kamld branch digits@main~3 retry
-      kamld branch digits clean --remove
+      kamld branch digits clean --remove      or: kamld branch digits@clean --remove
       kamld branch digits@main --protect --require schema --require no-nulls:label
       kamld branch digits@main --protect --check "python /srv/checks/digits.py"
+      kamld branch digits@main --protect --require none --require schema    that rule alone
       kamld branch digits@main --unprotect
     """
     if guard or lift:
@@ -62,23 +64,37 @@ def command(
 def _guard(
     app: App, text: str, *, guard: bool, require: tuple[str, ...], checks: tuple[str, ...], as_json: bool
 ) -> None:
-    reference = app.reference(text)
-    revision, dataset = reference.revision, app.repository.names.get(reference.name)
-    if reference.path or revision.steps or revision.time:
-        raise UsageError("usage", f'"{text}" is no branch.', "Write NAME or NAME@BRANCH.")
-    branch, label = revision.base, click.style(f"{dataset.name}@{revision.base}", bold=True)
+    dataset, branch = refs.named(app, text, "branch", or_main=True)
+    label = click.style(f"{dataset.said}@{branch}", bold=True)
+    shown = views.dataset_json(dataset) | {"ref": branch, "ref_kind": "branch"}
     if guard:
         made = protect(app.repository, dataset, branch, author=app.author, require=require, checks=checks)
         if as_json:
-            render.json_value({"name": branch, "protection": made})
+            render.json_value(shown | {"protection": made.now, "added": made.added, "dropped": made.dropped})
             return
-        render.say(f"{label} is protected: only kamld merge moves it from now on.")
-        for rule in (*require, *checks):
-            render.say(f"  must hold: {rule}")
-        render.say(f"To lift that: kamld branch {dataset.name}@{branch} --unprotect")
+        _show_guard(label, made)
+        render.say(f"To lift that: kamld branch {dataset.said}@{branch} --unprotect")
         return
     was = unprotect(app.repository, dataset, branch)
     if as_json:
-        render.json_value({"name": branch, "protection": None})
+        render.json_value(shown | {"protection": None})
+        return
+    render.say(f"{label} is not protected any more." if was else f"{label} was not protected.")
+    for rule in (*was.require, *was.checks) if was else ():
+        render.say(f"  had to hold: {rule}")
+
+
+def _show_guard(label: str, made: Guarded) -> None:
+    """All that must hold now, and what has come or gone where some did before."""
+    if made.was is None:
+        render.say(f"{label} is protected: only kamld merge moves it from now on.")
     else:
-        render.say(f"{label} is not protected any more." if was else f"{label} was not protected.")
+        changed = "" if made.added or made.dropped else ", and that stays as it is"
+        render.say(f"{label} was protected already{changed}: only kamld merge moves it.")
+    rules = (*made.now.require, *made.now.checks)
+    for rule in rules:
+        render.say(f"  must hold: {rule}{'   (new)' if made.was and rule in made.added else ''}")
+    for rule in made.dropped:
+        render.say(f"  no longer: {rule}")
+    if made.was and not rules:
+        render.say("  Nothing else must hold.")

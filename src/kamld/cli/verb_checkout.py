@@ -5,12 +5,14 @@ from shlex import quote
 
 import click
 
-from kamld.cli import render
+from kamld.cli import render, views
 from kamld.cli.context import Door, FolderName, json_option, pass_door
 from kamld.cli.left_out import paths_left_out, tell_left_out
 from kamld.cli.paths import find_place
+from kamld.errors import SystemFault
 from kamld.store import Entries
 from kamld.store.refs.revisions import Resolved
+from kamld.store.trees import present
 from kamld.workspace import check_out
 
 
@@ -38,20 +40,37 @@ def command(door: Door, name: str, folder: Path | None, as_json: bool) -> None:
     resolved, entries = place.resolved, place.chosen()
     target = Path(app.folder, folder or resolved.dataset.name)
     with render.progress("Writing", len(entries)) as advance:
-        bound = check_out(app.repository, resolved, entries, target, threads=app.threads, progress=advance)
+        try:
+            bound = check_out(
+                app.repository, resolved, entries, target, threads=app.threads, progress=advance
+            )
+        except SystemFault as fault:
+            if not fault.code.startswith("left_file"):
+                raise
+            rest = f"kamld checkout {quote(f'{place.where}:PATH')} FOLDER; kamld fsck names what is lost."
+            hint = f"{fault.hint} What is there can be had by its path: {rest}"
+            raise SystemFault(fault.code, fault.message, hint) from None
+    there = present(app.repository.objects, entries)[0]
     if as_json:
-        shape = {"id": resolved.commit_id, "folder": str(target), "bound": bound}
+        shape = views.dataset_json(resolved.dataset) | {
+            "commit": resolved.commit_id, "branch": resolved.branch if bound else None,
+            "folder": str(target), "bound": bound,
+        }  # fmt: skip
         left_out = paths_left_out(app.repository.objects, entries)
-        files = len(entries) - len(left_out)
-        render.json_value({**shape, "files": files, "bytes": int(entries.sizes.sum()), "purged": left_out})
+        there_are = {"files": len(there), "bytes": int(there.sizes.sum())}
+        render.json_value(shape | there_are | {"purged": left_out})
         return
     tell_left_out(app.repository.objects, entries)
-    _show(resolved, entries, folder or Path(resolved.dataset.name), bound)
+    at = folder or Path(resolved.dataset.name)
+    _show(resolved, there, at, bound=bound, part=bool(place.path))
 
 
-def _show(resolved: Resolved, entries: Entries, folder: Path, bound: bool) -> None:
+def _show(resolved: Resolved, entries: Entries, folder: Path, *, bound: bool, part: bool) -> None:
     what = f"{render.files(len(entries))}, {render.size(int(entries.sizes.sum()))}"
     subject = resolved.commit.message.splitlines()[0] if resolved.commit.message else ""
     render.say(f"{folder}/   {render.commit_id(resolved.commit_id)}  {subject}   {what}")
-    if bound:
+    if not bound and not part:
+        name = resolved.dataset.said
+        render.say(f"It is a copy, on no branch. A folder to work in: kamld checkout {name} FOLDER")
+    elif bound:
         render.say(f'It is on {resolved.branch}: change files, then kamld commit {quote(str(folder))} -m "…"')

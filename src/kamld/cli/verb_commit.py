@@ -5,13 +5,20 @@ from shlex import quote
 
 import click
 
-from kamld.cli import render, views
+from kamld.changes.pending import into
+from kamld.cli import folder_views, render, views
 from kamld.cli.context import Door, FolderName, existing_folder, json_option, pass_door
+from kamld.cli.folder_views import GONE
+from kamld.cli.left_out import tell_left_out
 from kamld.errors import Conflict, UsageError
 from kamld.records.history import Kind
-from kamld.records.names import MAIN, check_word, parse_name
-from kamld.store.refs.landing import Landed
+from kamld.records.names import MAIN, Name, check_word, parse_name
+from kamld.store import Repository
+from kamld.store.refs.landing import Landed, meant_for
+from kamld.store.trees import entries_of
 from kamld.workspace import CommitResult, Wish, commit_folder, settle
+from kamld.workspace.committing.standing import standing
+from kamld.workspace.mounted import mount_of
 from kamld.workspace.settle import bound_dataset
 
 
@@ -55,6 +62,10 @@ def command(
       kamld commit net --keep-last 5 -m "epoch 12"
     """
     app = door.app
+    if message is not None and not message.strip():
+        say = f'kamld commit {quote(str(folder))} -m "…"'
+        way = "Say what changed; --amend without -m keeps the message." if amend else say
+        raise UsageError("usage", "The message is empty: say what changed, in your words.", way)
     if message is None and not amend:
         say = f'kamld commit {quote(str(folder))} -m "…"'
         raise UsageError("usage", "Missing option -m: say what changed, in your words.", say)
@@ -66,7 +77,8 @@ def command(
     wanted = None
     if binding is None or name or project:
         within = check_word(project, "project") if project else app.project
-        wanted = parse_name(name or check_word(target.name, f"{kind} (use --name)"), within)
+        given = name or (binding.name if binding else check_word(target.name, f"{kind} (use --name)"))
+        wanted = parse_name(given, within)
     repository = app.of_binding(target, binding) if binding else app.new_repository
     if binding and model and bound_dataset(repository, target, binding).kind != "model":
         raise Conflict("other_kind", f"{folder} is a folder of the dataset {binding.full_name} already.")
@@ -76,12 +88,32 @@ def command(
             wish=Wish(branch, amend, keep_last), progress=advance,
         )  # fmt: skip
     if as_json:
-        render.json_value(_json(result))
-    else:
-        _show(result, str(folder))
+        render.json_value(_json(repository, result))
+        return
+    tell_left_out(repository.objects, entries_of(result.purged))
+    folder_views.tell_apart(result.apart)
+    bring = "" if mount_of(target) else f"kamld switch {quote(str(folder))}"
+    _show(result, quote(str(folder)), bring)
+    if result.committed and result.base and not branch:
+        _tell_part(repository, result)
+    if result.committed is None and binding and not result.new_branch:
+        stands = standing(repository, result.dataset, binding)
+        if stands.is_gone:
+            render.say(f"It {GONE[stands.how]} {binding.branch}: kamld status {quote(str(folder))}")
+        if stands.how == "merged":
+            way = f": {bring} {quote(stands.branch)}" if bring else "."
+            render.say(f"{binding.branch} was merged into {stands.branch} and has gone{way}")
+    if result.committed and binding and not result.new_branch:
+        _tell_merged(binding.branch, result.committed.landed.meant_for)
 
 
-def _show(result: CommitResult, folder: str) -> None:
+def _tell_merged(before: str, now: str) -> None:
+    if before != now:
+        render.say(f"{before}, which the folder was on, was merged into {now} and has gone.")
+
+
+def _show(result: CommitResult, folder: str, bring: str) -> None:
+    """`folder` as it is typed, and the command that makes it another version, if one can."""
     dataset = result.dataset
     if result.committed is None:
         render.say(f"Nothing has changed since {render.commit_id(result.base or '')}; no new version.")
@@ -95,19 +127,23 @@ def _show(result: CommitResult, folder: str) -> None:
     what = (
         f"{render.files(result.files)}, {render.size(result.bytes)}"
         if result.base is None
-        else f"{views.change_counts(result.changes)} files"
+        else views.changed_files(result.changes)
         if result.changes
         else "the same files"
     )
-    version = f"v{landed.move.version}  " if landed.move.version and landed.how == "moved" else ""
+    if result.purged:
+        what += f", {len(result.purged):,} purged left out"
+    whole = landed.how in ("moved", "carried")
+    version = f"v{landed.move.version}  " if landed.move.version and whole else ""
     first_line = made.commit.message.splitlines()[0] if made.commit.message else ""
-    render.say(
-        f"{render.commit_id(made.commit_id)}  {version}{first_line}   {what},"
-        f" {render.size(result.bytes_added)} new"
-    )
+    shown = landed.head if landed.how == "carried" else made.commit_id
+    what += f", {render.size(result.bytes_added)} new"
+    if landed.how != "kept" and not result.new_branch and landed.branch != MAIN:
+        what += f", on {landed.branch}"
+    render.say(f"{render.commit_id(shown)}  {version}{first_line}   {what}")
     if result.amended:
         render.say(f"It takes the place of {render.commit_id(result.base or '')}.")
-        render.say(f"This takes it back: kamld undo {dataset.name}{_at(landed.branch)}")
+        render.say(f"This takes it back: kamld undo {dataset.said}{_at(landed.branch)}")
     if result.new_branch:
         render.say(f"The folder is on {landed.branch} now, a new branch.")
     if landed.how == "merged":
@@ -115,48 +151,74 @@ def _show(result: CommitResult, folder: str) -> None:
             f"Others had committed to {landed.branch} meanwhile; theirs and yours are merged in"
             f" {render.commit_id(landed.head)}."
         )
+        if bring:
+            render.say(f"The folder has only yours. To have both there: {bring} {quote(landed.branch)}")
+    if landed.how == "carried":
+        render.say(
+            f"The folder has what {GONE[landed.gone.how if landed.gone else 'taken back']}"
+            f" {landed.branch}; only what you changed since was added there."
+        )
+        if bring:
+            render.say(f"Make the folder {landed.branch}'s: {bring} {quote(landed.branch)}")
     if landed.how == "kept":
-        kept_apart(dataset.name, landed)
+        _kept_apart(dataset.said, landed, bring)
+    elif (meant := meant_for(landed.branch)) != landed.branch and not result.new_branch:
+        render.say(
+            f"That branch was kept apart from {meant}. Bring it in:"
+            f" kamld merge {dataset.said} {landed.branch}{into(meant)}"
+        )
     elif result.created:
-        render.say(f"Next: kamld status {quote(folder)}, kamld log {dataset.name}")
+        render.say(f"Next: kamld status {folder}, kamld log {dataset.said}")
+
+
+def _tell_part(repository: Repository, result: CommitResult) -> None:
+    """Once, when the first version follows on those that a split made."""
+    before = repository.commit(result.base or "")
+    branch = result.committed.landed.branch if result.committed else ""
+    if before.split and before.origin and branch == MAIN and not result.amended:
+        name, of = result.dataset.said, Name(before.origin.project, before.origin.name).said
+        render.note(
+            f"{name} was made by a split of {of}. A split does not replace it any more,"
+            f" unless this is taken back: kamld undo {name}"
+        )
 
 
 def _at(branch: str) -> str:
     return "" if branch == MAIN else f"@{branch}"
 
 
-def kept_apart(name: str, landed: Landed) -> None:
-    """Why a commit is on a branch of its own, and how it gets where it was meant for."""
-    meant_for = landed.meant_for
-    into = "" if meant_for == MAIN else f" --into {meant_for}"
+def _kept_apart(name: str, landed: Landed, bring: str) -> None:
+    """Why a commit is on a branch of its own, where that leaves the folder, and how it gets where it was
+    meant for."""
+    meant = landed.meant_for
+    some = ", ".join(render.path(p) for p in landed.conflicts[:3])
+    more = len(landed.conflicts) - 3
+    some += f" and {more:,} more" if more > 0 else ""
     if landed.protected:
-        why = f"{meant_for} was protected meanwhile."
+        why = f"{meant} was protected meanwhile."
+    elif landed.gone:
+        why = f"Your change to {some} builds on what {GONE[landed.gone.how]} {meant}."
     else:
-        some = ", ".join(render.path(p) for p in landed.conflicts[:3])
-        more = len(landed.conflicts) - 3
-        why = f"Others had changed {some}{f' and {more:,} more' if more > 0 else ''} too."
+        why = f"Others had changed {some} too."
     render.say(f"{why} Yours is kept as branch {landed.branch}; nothing is lost.")
-    render.say(f"Look: kamld diff {name}@{meant_for} {name}@{landed.branch}")
-    render.say(f"Bring it in: kamld merge {name} {landed.branch}{into}")
+    render.say(f"The folder is on {landed.branch} now, and so is what you commit there next.")
+    render.say(f"Look: kamld diff {name}@{meant} {name}@{landed.branch}")
+    back = ", with what is gone" if landed.gone else ""
+    render.say(f"Bring it in{back}: kamld merge {name} {landed.branch}{into(meant)}")
+    if bring:
+        render.say(f"Leave it there, and go on with {meant}: {bring} {quote(meant)}")
 
 
-def _json(result: CommitResult) -> dict[str, object]:
-    common = {
-        "project": result.dataset.project,
-        "name": result.dataset.name,
-        "kind": result.dataset.kind,
+def _json(repository: Repository, result: CommitResult) -> dict[str, object]:
+    return {
+        **views.landed_json(repository, result.dataset, result.base, result.committed),
+        **views.dataset_json(result.dataset),
+        "branch": result.committed.landed.branch if result.committed else result.branch,
+        "amended": result.base if result.amended else None,
+        "purged": [render.path(entry.path) for entry in result.purged],
+        "apart": folder_views.apart_json(result.apart),
         "created": result.created,
         "files": result.files,
         "bytes": result.bytes,
         "bytes_added": result.bytes_added,
     }
-    if result.committed is None:
-        return {"id": result.base, "changed": False, "branch": result.branch, **common}
-    made = result.committed
-    landed = {
-        "branch": made.landed.branch,
-        "landed": made.landed.how,
-        "version": made.landed.move.version,
-        "amended": result.base if result.amended else None,
-    }
-    return {**views.commit_json(made.commit_id, made.commit), "changed": True, **landed, **common}

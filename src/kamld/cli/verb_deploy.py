@@ -52,7 +52,8 @@ def command(door: Door, name: str, endpoint: str | None, why: str, as_json: bool
         why=why,
     )
     if planned.event:
-        app.repository.sealed.add_event(planned.event)
+        with app.repository.kept(resolved.dataset, resolved.commit_id):
+            app.repository.sealed.add_event(planned.event)
     state = _obeyed(app, target)
     if wired.has_other_settings(app, running):
         render.note(
@@ -82,7 +83,7 @@ def _show(
     event: DeploymentEvent | None, state: EndpointState, served: ServedVersion, url: str, target: Name
 ) -> None:
     if event is None:
-        render.say(f"{target.name} serves {served.version} already.")
-    render.say(f"endpoint {click.style(target.name, bold=True)}   {url}")
+        render.say(f"{target.said} serves {served.version} already.")
+    render.say(f"endpoint {click.style(target.said, bold=True)}   {url}")
     endpoint_lines(state.versions)
-    render.say(f"Try it: kamld predict {target.name} FILE        Stop it: kamld stop {target.name}")
+    render.say(f"Try it: kamld predict {target.said} FILE        Stop it: kamld stop {target.said}")

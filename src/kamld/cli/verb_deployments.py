@@ -25,8 +25,8 @@ def command(door: Door, as_json: bool) -> None:
       kamld deployments --json
     """
     app = door.app
-    should = wanted(wired.events(app, render.note))
-    states, url = _states(app)
+    should = [] if app.is_new else wanted(wired.events(app, render.note))
+    states, url = _states(app) if should else ({}, "")
     shown = [(want, _state(want, states)) for want in should]
     if as_json:
         render.json_value([endpoint_json(w.name.name, s, _url(url, w)) for w, s in shown])
@@ -36,7 +36,7 @@ def command(door: Door, as_json: bool) -> None:
         return
     rows = [
         (
-            want.name.name,
+            want.name.said,
             state.state,
             ", ".join(f"{v.version} {v.weight} %" for v in state.versions),
             f"{render.who(want.events[0].author, app.author)}, {render.ago(want.events[0].time)}",

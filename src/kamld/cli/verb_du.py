@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from kamld.cli import render
+from kamld.cli import render, views
 from kamld.cli.context import Door, json_option, pass_door
 from kamld.store.gc.usage import Usage, Used, measure
 
@@ -72,8 +72,8 @@ def _json(usage: Usage, chosen: list[Used]) -> dict[str, Any]:
     return {
         "datasets": [
             {
-                "project": used.dataset.project, "name": used.dataset.name, "kind": used.dataset.kind,
-                "newest": used.newest, "versions": used.versions, "as_files": used.as_files,
+                **views.dataset_json(used.dataset),
+                "newest": used.newest, "version_count": used.versions, "as_files": used.as_files,
                 "stored": used.stored, "alone": used.alone, "history": used.history,
             }
             for used in chosen

@@ -6,13 +6,14 @@ from pathlib import Path
 import click
 
 from kamld.blobs.foreign import is_bucket
-from kamld.cli import render
+from kamld.cli import render, views
 from kamld.cli.context import Door, json_option, pass_door
 from kamld.cli.left_out import paths_left_out, tell_left_out
 from kamld.cli.paths import find_place
 from kamld.errors import UsageError
 from kamld.exchange import BucketPlan, export, export_to_bucket
 from kamld.store import Entries
+from kamld.store.refs.revisions import Resolved
 
 _SHOWN = 20  # paths of a dry run
 
@@ -63,7 +64,7 @@ def command(
                 objects, objects.foreign, dest, entries, version, overwrite=overwrite, delete=delete,
                 dry_run=dry_run, progress=advance,
             )  # fmt: skip
-        _show_bucket(dest, resolved.commit_id, entries, planned, dry_run, delete, as_json)
+        _show_bucket(dest, resolved, entries, planned, dry_run, delete, as_json)
         return
     target = sys.stdout.buffer if dest == "-" else Path(app.folder, dest)
     with render.progress("Writing", len(entries)) as advance:
@@ -73,37 +74,34 @@ def command(
     if not as_json:
         tell_left_out(objects, entries)
     if as_json:
-        shape = {"id": resolved.commit_id, "target": str(target), "kind": done.kind}
-        left_out = paths_left_out(objects, entries)
-        render.json_value({**shape, "files": done.files, "bytes": done.bytes, "purged": left_out})
+        shape = {"target": str(target), "target_kind": done.kind, "files": done.files, "bytes": done.bytes}
+        render.json_value(_of(resolved) | shape | {"purged": paths_left_out(objects, entries)})
     elif dest != "-":
         slash = "/" if done.kind == "folder" else ""
         what = f"{render.files(done.files)}, {render.size(done.bytes)}"
         render.say(f"{dest}{slash}   {render.commit_id(resolved.commit_id)}   {what}")
 
 
+def _of(resolved: Resolved) -> dict[str, object]:
+    return views.dataset_json(resolved.dataset) | {"commit": resolved.commit_id}
+
+
 def _show_bucket(
-    dest: str,
-    commit_id: str,
-    entries: Entries,
-    planned: BucketPlan,
-    dry_run: bool,
-    delete: bool,
+    dest: str, resolved: Resolved, entries: Entries, planned: BucketPlan, dry_run: bool, delete: bool,
     as_json: bool,
-) -> None:
+) -> None:  # fmt: skip
     files, size = len(entries) - planned.empty_folders, int(entries.sizes.sum())
     if as_json:
-        render.json_value({
-            "id": commit_id, "target": dest, "kind": "bucket", "files": files, "bytes": size,
-            "put": len(planned.put), "put_bytes": planned.bytes, "same": len(planned.same),
+        render.json_value(_of(resolved) | {
+            "target": dest, "target_kind": "bucket", "files": files, "bytes": size,
+            "put": len(planned.put), "bytes_put": planned.bytes, "same": len(planned.same),
             "deleted": len(planned.gone) if delete else 0, "foreign": planned.foreign,
             "left_there": [] if delete else planned.gone, "dry_run": dry_run,
         })  # fmt: skip
         return
     done = f"{render.files(len(planned.put))} {'would be ' * dry_run}put, {render.size(planned.bytes)}"
-    render.say(
-        f"{dest.rstrip('/')}/   {render.commit_id(commit_id)}   {done}; {len(planned.same):,} there already"
-    )
+    same = f"{len(planned.same):,} there already"
+    render.say(f"{dest.rstrip('/')}/   {render.commit_id(resolved.commit_id)}   {done}; {same}")
     if dry_run:
         marked = [(entry.path, "replaces another's" if render.path(entry.path) in planned.foreign else "put")
                   for entry in planned.put]  # fmt: skip

@@ -6,14 +6,16 @@ from typing import Any
 
 import click
 
-from kamld.app.repairing import repair_hub
+from kamld.app.repairing import check_hub, repair_hub
 from kamld.cli import render
 from kamld.cli.context import Door, json_option, pass_door
 from kamld.errors import UsageError
-from kamld.store.fsck import Affected, Mended, Report, Step, check
+from kamld.records.names import MAIN
+from kamld.store.fsck import Affected, Finding, Mended, Report, Step
 
 _FINDINGS_SHOWN = 20
 _PATHS_SHOWN = 5
+_LEFT, _RECOVERED = "left_file_", "@recovered-"
 
 
 @click.command("fsck")
@@ -32,13 +34,15 @@ def command(
     """Verify everything in the hub, byte by byte.
 
     Each object is read and its hash compared; so are the index, all records, and that every version,
-    run and deployment has what it needs. With names, only what these datasets and models need. Nothing
-    is changed. Others may go on working. Exits 0 if all is sound, 3 if not.
+    run and deployment has what it needs. Files that were left elsewhere are read there, and compared.
+    With names, only what these datasets and models need. Nothing is changed. Others may go on working.
+    Exits 0 if all is sound, 3 if not.
 
     With --repair, what is still sound in a damaged file is kept in a new one, the index is made right,
     and what is lost is brought back: from a copy of the hub, from any other hub, from a folder that has
-    the same files, or a version of them. The damaged files are kept in the hub, in damaged/. Interrupted,
-    it goes on when it is run again.
+    the same files, or a version of them. Where branches, tags or parts of logs are lost and no copy has
+    them, versions that nothing leads to any more are named recovered-…. The damaged files are kept in the
+    hub, in damaged/. Interrupted, it goes on when it is run again.
 
     \b
     Examples:
@@ -56,9 +60,7 @@ def command(
         if mend:
             done = repair_hub(app, places, advance)
         else:
-            only = frozenset(app.dataset(name).id for name in names) or None
-            blobs = app.repository.blobs
-            done = Mended(check(blobs, threads=app.threads, progress=advance, only=only, quick=quick))
+            done = Mended(check_hub(app, names, advance, quick=quick))
     if as_json:
         value = _value(done.report)
         render.json_value(value | {"repaired": done.steps} if mend else value)
@@ -74,6 +76,10 @@ def _show_steps(steps: list[Step], *, mend: bool) -> None:
     for step in steps:
         render.say(f"  {step.key}")
         render.say(f"    {step.what}")
+    found = [step.key for step in steps if _RECOVERED in step.key]
+    if found:
+        render.say("You know best what they were called. To give one its name again:")
+        render.say(f"  kamld branch {found[0]} {MAIN}")
     if steps:
         render.say()
 
@@ -86,7 +92,9 @@ def _show(report: Report, seconds: float, *, quick: bool, some: bool, mend: bool
         f" in {render.duration(seconds)}."
     )
     if report.left:
-        render.say(f"{render.files(report.left)} left elsewhere: not in the hub, and not looked at.")
+        as_then = "as they were by size and time" if quick else "as they were"
+        lost = f"{report.left_lost:,} of them not as then" if report.left_lost else as_then
+        render.say(f"{render.files(report.left)} left elsewhere, {lost}.")
     if report.purged:
         render.say(f"{render.files(report.purged)} purged: left out on purpose, and no damage.")
     for note in report.notes:
@@ -105,10 +113,17 @@ def _show(report: Report, seconds: float, *, quick: bool, some: bool, mend: bool
 def _show_findings(report: Report) -> None:
     shown = {one.dataset for one in report.affected}  # which tells more
     findings = [one for one in report.findings if not (one.code == "lost_files" and one.key in shown)]
+    left = [one for one in findings if one.code.startswith(_LEFT)]
+    here = [one for one in findings if not one.code.startswith(_LEFT)]
+    _show_some(here, f"{_count(len(here), 'thing')} damaged or lost in the hub:")
+    _show_some(left, "Left elsewhere, and not there as it was:")
+
+
+def _show_some(findings: list[Finding], title: str) -> None:
     if not findings:
         return
     render.say()
-    render.say(f"{_count(len(findings), 'thing')} damaged or lost in the hub:")
+    render.say(title)
     for one in findings[:_FINDINGS_SHOWN]:
         render.say(f"  {one.key}")
         render.say(f"    {one.what}")
@@ -117,12 +132,12 @@ def _show_findings(report: Report) -> None:
 
 
 def _show_affected(report: Report) -> None:
-    by_dataset: dict[str, list[Affected]] = defaultdict(list)
+    by_dataset: dict[tuple[str, bool], list[Affected]] = defaultdict(list)
     for one in report.affected:
-        by_dataset[one.dataset].append(one)
-    for dataset, versions in by_dataset.items():
+        by_dataset[one.dataset, one.removed].append(one)
+    for (dataset, removed), versions in by_dataset.items():
         render.say()
-        render.say(f"{dataset} cannot be had whole:")
+        render.say(f"{dataset}{' (removed)' if removed else ''} cannot be had whole:")
         width = max(len(one.version) for one in versions)
         for one in versions:
             render.say(f"  {one.version:{width}}  {_what(one)}")
@@ -137,13 +152,23 @@ def _show_affected(report: Report) -> None:
 
 def _what(one: Affected) -> str:
     if one.files is None:
-        return "all of it is lost"
-    return f"{one.files:,} of {render.files(one.total or 0)} {'is' if one.files == 1 else 'are'} lost"
+        return "all of it is lost" if one.unlisted is not None else "its list of files is lost"
+    total = render.files(one.total or 0)
+    if one.unlisted == one.files:
+        return f"the list of {one.files:,} of {total} is lost"
+    rest = f", {one.unlisted:,} of them with their list" if one.unlisted else ""
+    return f"{one.files:,} of {total} {'is' if one.files == 1 else 'are'} lost{rest}"
 
 
 def _next(report: Report, *, mend: bool) -> str:
     if report.mend:
         return "No content is lost. This makes the index anew: kamld fsck --repair"
+    left = {one.code for one in report.findings if one.code.startswith(_LEFT)}
+    if left and {one.code for one in report.findings} <= left | {"lost_files"}:
+        return (
+            "Bring them back to where they were; or keep in the hub what a folder has of them:"
+            " kamld fsck --repair --from FOLDER"
+        )
     if mend:
         return "More can be brought back from a copy of the hub or a folder: kamld fsck --repair --from PLACE"
     return "Next: kamld fsck --repair, with --from a copy of the hub or a folder that has the files"
@@ -159,8 +184,10 @@ def _value(report: Report) -> dict[str, Any]:
         "findings": report.findings,
         "affected": [
             {
-                "dataset": one.dataset,
-                "version": one.version,
+                "project": one.dataset.partition("/")[0],
+                "name": one.dataset.partition("/")[2],
+                "removed": one.removed,
+                "revision": one.version,
                 "commit": one.commit,
                 "files": one.files,
                 "total": one.total,
@@ -168,13 +195,14 @@ def _value(report: Report) -> dict[str, Any]:
             }
             for one in report.affected
         ],
-        "versions_affected": report.versions_affected,
+        "affected_count": report.versions_affected,
         "notes": report.notes,
         "objects": report.objects,
         "packs": report.packs,
         "bytes": report.bytes,
-        "versions": report.versions,
+        "version_count": report.versions,
         "left": report.left,
-        "purged": report.purged,
+        "left_lost": report.left_lost,
+        "purged_files": report.purged,
         "rebuild_is_enough": report.mend,
     }

@@ -1,41 +1,29 @@
 """`kamld gc`: giving back the room of what nothing leads to any more."""
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from itertools import islice
 
 import click
 
 from kamld import clock
-from kamld.app import App
+from kamld.app.kept import Kept, why_kept
 from kamld.app.unfinished import unfinished
 from kamld.cli import render
 from kamld.cli.context import Door, json_option, pass_door
-from kamld.cli.paths import find_place
 from kamld.errors import UsageError
-from kamld.store.gc import (
-    SHORTEST,
-    Collected,
-    Garbage,
-    Root,
-    collect,
-    find_roots,
-    kept_by,
-    look,
-    needs,
-    objects_in,
-    since,
-)
+from kamld.store.gc import SHORTEST, Collected, Garbage, collect, look
 
 _AGE = re.compile(r"([0-9]{1,6})(s|m|h|d)")
+_WRITE = "Write 1h or more, such as 6h or 1d."
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
-_PACK = re.compile(r"packs/[0-9a-f]{2}/[0-9a-f]{8,64}(\.pack)?|[0-9a-f]{64}")
 _SHOWN = 10  # versions that need something
 
 
 @click.command("gc")
-@click.option("-n", "--dry-run", is_flag=True, help="Only show what there is to give back.")
+@click.option("--dry-run", is_flag=True, help="Only show what there is to give back.")
 @click.option("--why", metavar="WHAT", help="Show what keeps a version, a file or a pack in the hub.")
 @click.option("--older-than", metavar="AGE", default="1d", help="How long garbage stays first. [1d]")
 @json_option
@@ -58,11 +46,11 @@ def command(door: Door, dry_run: bool, why: str | None, older_than: str, as_json
       kamld gc --why flowers:roses/1.png
       kamld gc --older-than 6h
     """
-    repository, days, age = door.app.repository, door.app.settings.keep_days, _age(older_than)
-    drafts = unfinished(door.app)
+    age = _age(older_than)
     if why is not None:
-        _why(door.app, why, find_roots(repository, since(days, age), drafts), as_json)
+        _why(why_kept(door.app, why, age), as_json)
         return
+    repository, days, drafts = door.app.repository, door.app.settings.keep_days, unfinished(door.app)
     if dry_run:
         with render.progress("Marking") as advance:
             garbage = look(repository, days, age, drafts, advance)
@@ -76,11 +64,11 @@ def command(door: Door, dry_run: bool, why: str | None, older_than: str, as_json
 def _age(text: str) -> timedelta:
     match = _AGE.fullmatch(text)
     if not match:
-        raise UsageError("usage", f'"{text}" is no age.', "Write 30m, 6h or 1d.")
+        raise UsageError("usage", f'"{text}" is no age.', _WRITE)
     age = timedelta(**{_UNITS[match[2]]: int(match[1])})
     if age < SHORTEST:
         raise UsageError(
-            "usage", f"{text} is too short: who works at the moment must be able to end.", "Write 1h or more."
+            "usage", f"{text} is too short: who works at the moment must be able to end.", _WRITE
         )
     return age
 
@@ -91,7 +79,7 @@ def _look(found: Garbage, as_json: bool) -> None:
         render.json_value(
             {
                 "bytes": found.bytes, "objects": found.objects, "packs": packs, "needed_objects": found.live,
-                "left_bytes": found.left, "missing": found.missing,
+                "bytes_left": found.left, "missing": found.missing,
             }
         )  # fmt: skip
         return
@@ -110,9 +98,10 @@ def _collected(done: Collected, age: timedelta, as_json: bool) -> None:
     if as_json:
         render.json_value(
             {
-                "deleted_packs": done.deleted, "freed": done.freed, "copied_objects": done.copied,
+                "deleted_packs": done.deleted, "bytes_freed": done.freed, "copied_objects": done.copied,
                 "forgotten": done.forgotten, "condemned_packs": done.condemned,
-                "condemned_bytes": done.condemned_bytes, "since": done.since, "waits_for": done.waits_for,
+                "bytes_condemned": done.condemned_bytes, "since": done.since or None,
+                "waits_for": done.waits_for,
             }
         )  # fmt: skip
         return
@@ -133,44 +122,33 @@ def _collected(done: Collected, age: timedelta, as_json: bool) -> None:
         render.say("There is nothing to give back.")
 
 
-def _why(app: App, what: str, roots: set[Root], as_json: bool) -> None:
-    if _PACK.fullmatch(what):
-        key, ids = objects_in(app.repository, what)
-        _needed(app, key, ids, roots, as_json)
+def _why(found: Kept, as_json: bool) -> None:
+    """What keeps a version; or the versions that need something: all for programs, some for people."""
+    if as_json and found.commit:
+        render.json_value({"commit": found.commit, "kept_by": [need.about for need in found.by]})
         return
-    if app.reference(what).path:
-        (entry, *_) = find_place(app, what).chosen().rows()
-        _needed(app, what, [entry.id], roots, as_json)
-        return
-    commit_id = app.resolve(what).commit_id
-    about = sorted({root.about for root in kept_by(app.repository, commit_id, roots)})
     if as_json:
-        render.json_value({"commit": commit_id, "kept_by": about})
+        needed = [{"commit": need.commit or None, "kept_by": need.about} for need in found.by]
+        render.json_value({"what": found.what, "objects": found.objects, "needed_by": needed})
         return
-    if not about:
-        render.say(f"Nothing keeps {render.commit_id(commit_id)}: the next kamld gc marks it.")
+    if found.commit:
+        _list(found, f"{render.commit_id(found.commit)} is kept by", [(need.about,) for need in found.by])
         return
-    render.say(f"{render.commit_id(commit_id)} is kept by")
-    for line in about:
-        render.say(f"  {line}")
-
-
-def _needed(app: App, what: str, ids: list[bytes], roots: set[Root], as_json: bool) -> None:
-    """The versions that need any of these objects: all for programs, some for people."""
-    found = needs(app.repository, roots, ids)
-    if as_json:
-        needed = [{"commit": need.commit, "kept_by": need.about} for need in found]
-        render.json_value({"what": what, "objects": len(ids), "needed_by": needed})
-        return
-    shown = list(islice(found, _SHOWN + 1))
-    if not shown:
-        render.say(f"Nothing needs {what}: the next kamld gc marks it.")
-        return
-    render.say(f"{what} is needed by")
-    for need in shown[:_SHOWN]:
-        render.say(f"  {render.commit_id(need.commit) or '-':12}  {need.about}")
+    shown = list(islice(found.by, _SHOWN + 1))
+    rows = [(f"{render.commit_id(need.commit) or '-':12}", need.about) for need in shown[:_SHOWN]]
+    _list(found, f"{found.what} is needed by", rows)
     if len(shown) > _SHOWN:
         render.say("  … and more; --json has all.")
+
+
+def _list(found: Kept, heading: str, rows: Sequence[tuple[str, ...]]) -> None:
+    if not rows:
+        what = f"keeps {render.commit_id(found.commit)}" if found.commit else f"needs {found.what}"
+        render.say(f"Nothing {what}: the next kamld gc marks it.")
+        return
+    render.say(heading)
+    for row in rows:
+        render.say(f"  {'  '.join(row)}")
 
 
 def _many(count: int, what: str) -> str:

@@ -2,14 +2,20 @@
 
 import click
 
+from kamld.changes.pending import into
 from kamld.cli import render, views
 from kamld.cli.context import Door, json_option, pass_door
+from kamld.cli.left_out import left_elsewhere
 from kamld.errors import UsageError
 from kamld.exchange import Imported, fetch_left, import_from, recognise
 from kamld.exchange.recognise import KINDS
-from kamld.records.names import LENGTH_MAX, parse_name
+from kamld.records.history import Commit, Dataset
+from kamld.records.names import LENGTH_MAX, MAIN, parse_name
+from kamld.store import Repository
+from kamld.store.refs.landing import meant_for
 
 _TAGS_SHOWN = 5
+_PATHS_SHOWN = 3
 
 
 @click.command("import")
@@ -17,8 +23,8 @@ _TAGS_SHOWN = 5
 @click.argument("name", required=False)
 @click.option("-m", "--message", default="", help="What it is, in your words.")
 @click.option("--model", is_flag=True, help="Make a model of it, not a dataset, on first use.")
-@click.option("-b", "--branch", default="", help="Put it on this branch. Default: main.")
-@click.option("--as", "as_kind", type=click.Choice(KINDS), default=None, help="Take SOURCE for this.")
+@click.option("--into", "branch", default="", metavar="BRANCH", help="The branch that it comes into. [main]")
+@click.option("--kind", type=click.Choice(KINDS), default=None, help="Take SOURCE for this.")
 @click.option("--reference", is_flag=True, help="Leave the files where they are; keep place and checksums.")
 @click.option("--sha256", default="", metavar="HEX", help="What SOURCE, one file, must have.")
 @click.option(
@@ -28,7 +34,7 @@ _TAGS_SHOWN = 5
 @json_option
 @pass_door
 def command(
-    door: Door, source: str, name: str | None, message: str, model: bool, branch: str, as_kind: str | None,
+    door: Door, source: str, name: str | None, message: str, model: bool, branch: str, kind: str | None,
     reference: bool, sha256: str, leave_out_missing: bool, fetch: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Bring files from elsewhere into the hub; no folder is made.
@@ -56,7 +62,7 @@ def command(
     repository = app.new_repository
     reach = repository.objects.foreign
     aside = app.local / "imports"
-    found = recognise(source, reach, app.folder, as_kind=as_kind or "", sha256=sha256, aside=aside)
+    found = recognise(source, reach, app.folder, as_kind=kind or "", sha256=sha256, aside=aside)
     wanted = parse_name(name or _word(found.name), app.project)
     with render.progress("Reading") as advance:
         result = import_from(
@@ -64,9 +70,11 @@ def command(
             branch=branch, reference=reference, leave_out=leave_out_missing, progress=advance,
         )  # fmt: skip
     if as_json:
-        render.json_value(_json(result))
+        render.json_value(_json(repository, result, branch or MAIN))
     else:
         _show(result)
+        if reference and result.committed:
+            _tell_left(repository, result.committed.commit, result.dataset)
 
 
 def _word(text: str) -> str:
@@ -83,14 +91,16 @@ def _word(text: str) -> str:
 def _fetch(door: Door, name: str, *, as_json: bool) -> None:
     app = door.app
     resolved = app.resolve(name)
+    version = f"{resolved.dataset.said}, version {render.commit_id(resolved.commit_id)},"
     with render.progress("Fetching") as advance:
         count, size = fetch_left(app.repository, app.repository.tree(resolved.commit).entries(), advance)
     if as_json:
-        render.json_value({"id": resolved.commit_id, "files": count, "bytes": size})
+        shown = views.dataset_json(resolved.dataset) | {"commit": resolved.commit_id}
+        render.json_value(shown | {"files": count, "bytes": size})
     elif count:
-        render.say(f"Fetched {render.files(count)}, {render.size(size)}; the hub has all of {name} now.")
+        render.say(f"Fetched {render.files(count)}, {render.size(size)}; the hub has all of {version} now.")
     else:
-        render.say(f"The hub has all of {name} already.")
+        render.say(f"The hub has all of {version} already.")
 
 
 def _show(result: Imported) -> None:
@@ -100,7 +110,10 @@ def _show(result: Imported) -> None:
     if result.committed is None:
         if not result.tags and (source.history is None or not result.versions):
             same = render.commit_id(result.base or "")
-            render.say(f"Nothing has changed in {source.source} since {same}; no new version.")
+            kept = f", which is kept as branch {result.branch}" if result.branch else ""
+            render.say(f"Nothing has changed in {source.source} since {same}{kept}; no new version.")
+            if result.branch:
+                _bring_in(dataset, result.branch)
         _show_history(result)
         return
     if result.created:
@@ -112,7 +125,7 @@ def _show(result: Imported) -> None:
     counted = (
         f"{render.files(result.files)}, {render.size(result.bytes)}"
         if result.base is None
-        else f"{views.change_counts(result.changes)} files"
+        else views.changed_files(result.changes)
     )
     first_line = made.commit.message.splitlines()[0]
     render.say(
@@ -124,11 +137,31 @@ def _show(result: Imported) -> None:
             f"{made.landed.branch} had moved on; it is merged in {render.commit_id(made.landed.head)}."
         )
     elif made.landed.how == "kept":
-        render.say(
-            f"{dataset.name} was changed here too; this import is kept as branch {made.landed.branch}."
-        )
+        some = ", ".join(render.path(path) for path in made.landed.conflicts[:_PATHS_SHOWN])
+        more = len(made.landed.conflicts) - _PATHS_SHOWN
+        what = f"{some}{f' and {more:,} more' if more > 0 else ''}" if some else dataset.said
+        render.say(f"{what} was changed here too; this import is kept as branch {made.landed.branch}.")
+        _bring_in(dataset, made.landed.branch)
     elif result.created:
-        render.say(f"Next: kamld checkout {dataset.name}, kamld log {dataset.name}")
+        render.say(f"Next: kamld checkout {dataset.said}, kamld log {dataset.said}")
+
+
+def _bring_in(dataset: Dataset, branch: str) -> None:
+    """How an import that was kept apart gets where it was meant for."""
+    meant = meant_for(branch)
+    render.say(f"Look: kamld diff {dataset.said}@{meant} {dataset.said}@{branch}")
+    render.say(f"Bring it in: kamld merge {dataset.said} {branch}{into(meant)}")
+
+
+def _tell_left(repository: Repository, commit: Commit, dataset: Dataset) -> None:
+    count, where = left_elsewhere(repository.objects, repository.tree(commit).entries().rows())
+    if not count:
+        render.say("Nothing is left elsewhere: the hub has a copy of all these files already.")
+    else:
+        render.say(
+            f"{render.files(count)} left in {where}; the hub has no copy. Copy them:"
+            f" kamld import --fetch {dataset.said}"
+        )
 
 
 def _show_history(result: Imported) -> None:
@@ -144,17 +177,14 @@ def _show_history(result: Imported) -> None:
         render.say(f"{' and '.join(came)} from the history in Git.")
 
 
-def _json(result: Imported) -> dict[str, object]:
-    common = {
-        "project": result.dataset.project, "name": result.dataset.name, "kind": result.dataset.kind,
+def _json(repository: Repository, result: Imported, branch: str) -> dict[str, object]:
+    made, came = result.committed, result.versions
+    return {
+        **views.landed_json(repository, result.dataset, result.base, made),
+        **views.dataset_json(result.dataset),
+        "branch": made.landed.branch if made else result.branch or branch,
         "source": result.source.source, "source_kind": result.source.kind, "created": result.created,
         "files": result.files, "bytes": result.bytes, "bytes_read": result.bytes_read,
         "bytes_added": result.bytes_added, "remarks": result.remarks,
+        "version_count": came if made or result.source.history is not None else 0, "tags": result.tags,
     }  # fmt: skip
-    if result.source.history is not None:
-        common |= {"versions": result.versions, "tags": result.tags}
-    if result.committed is None:
-        return {"id": result.base, "changed": False, **common}
-    made = result.committed
-    landed = {"branch": made.landed.branch, "landed": made.landed.how}
-    return {**views.commit_json(made.commit_id, made.commit), "changed": True, **landed, **common}

@@ -2,31 +2,38 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import click
 
+from kamld.app import App
 from kamld.cli import render, views
-from kamld.cli.context import Door, json_option, pass_door
-from kamld.cli.paths import find_place, shell_word, typed
+from kamld.cli.context import Door, json_option, limit_option, pass_door
+from kamld.cli.paths import find_place, is_name, is_place, shell_word, typed
+from kamld.errors import NotFound, SystemFault
 from kamld.reading.choose import no_such, pattern_of
 from kamld.reading.history import Step, steps
 from kamld.records.history import Dataset
+from kamld.records.names import MAIN
 from kamld.store import Change, Repository, Tree
 from kamld.store.trees import diff
-from kamld.workspace import find_binding, settle
+from kamld.workspace import Binding, find_binding, read_binding, settle
 from kamld.workspace.settle import bound_dataset
 
 
 @click.command("log")
 @click.argument("name", metavar="NAME[@REVISION][:PATH] | FOLDER", default=".")
-@click.option("-n", "count", type=click.IntRange(1), default=20, show_default=True, help="How many to show.")
+@limit_option("How many to show.", default=20, show_default=True)
 @json_option
 @pass_door
-def command(door: Door, name: str, count: int, as_json: bool) -> None:
+def command(door: Door, name: str, limit: int, as_json: bool) -> None:
     """Show the history of a dataset or model, newest first.
+
+    A name alone is its main, whatever is in a folder of that name. Without any it is the branch of the folder
+    that you are in; that of another folder is shown by its path, as in kamld log ./digits.
 
     With a PATH, only the versions that changed that file, something in that folder, or a file that
     matches that pattern.
@@ -34,36 +41,69 @@ def command(door: Door, name: str, count: int, as_json: bool) -> None:
     \b
     Examples:
       kamld log digits
+      kamld log                                    of the folder that you are in
       kamld log digits-net@champion
       kamld log digits@main@{2026-03-02T10:00}     as it was then
       kamld log digits:labels.csv                  who changed the labels
       kamld log "digits:3/*.png"
     """
     app = door.app
-    folder = Path(app.folder, name)
-    binding = settle(folder, app.of_binding) if folder.is_dir() else None
-    if binding is None and name == ".":  # nothing was named: it is about where one is, maybe deep in it
-        folder, binding = find_binding(app.folder, app.of_binding)
-    if binding:
+    if meant := _folder(app, name):
+        folder, binding = meant
         repository = app.of_binding(folder, binding)
         dataset, start = bound_dataset(repository, folder, binding), binding.commit
         head = repository.refs.find(dataset, binding.branch) if binding.branch else None
         start = head.commit if head and head.commit else start
+        if not as_json and name != "." and os.path.basename(name.rstrip("/")) != dataset.name:
+            render.note(f"{name} is a folder of {dataset.said}, {_on(binding)}.")
     elif app.reference(name).path:
         place = find_place(app, name)
         raw, glob = os.fsencode(place.path), pattern_of(place.folders, place.path)
-        found = list(islice(steps(app.repository, place.resolved.commit_id, raw, glob), count + 1))
+        found = list(islice(steps(app.repository, place.resolved.commit_id, raw, glob), limit + 1))
         if not any(step.changes for step in found):
             raise no_such(place.folders, place.path, place.where)
-        _finish(app.repository, place.resolved.dataset, found, count, app.author, name, as_json=as_json)
+        _finish(app.repository, place.resolved.dataset, found, limit, app.author, name, as_json=as_json)
         return
     else:
         repository = app.repository
         resolved = app.resolve(name)
         dataset, start = resolved.dataset, resolved.commit_id
-    history = list(islice(repository.log(start), count + 1))
+        if not as_json:
+            _note_folder(app, name, dataset)
+    history = list(islice(repository.log(start), limit + 1))
     found = [Step(identifier, commit, []) for identifier, commit in history]
-    _finish(repository, dataset, found, count, app.author, name, as_json=as_json, whole=True)
+    _finish(repository, dataset, found, limit, app.author, name, as_json=as_json, whole=True)
+
+
+def _folder(app: App, word: str) -> tuple[Path, Binding] | None:
+    """The folder that is meant: one that is written as a place, or a bound one whose name nothing else has.
+    None: it is a name."""
+    place = Path(app.folder, word)
+    if is_place(word) and place.is_dir():
+        try:
+            return find_binding(place.resolve(), app.of_binding)
+        except NotFound as error:
+            if word == "." or error.code != "not_bound":
+                raise
+            return None  # the shell completed the name of a folder beside
+    if {"@", ":"} & set(word) or not place.is_dir() or is_name(app, word):
+        return None
+    binding = settle(place, app.of_binding)
+    return (place, binding) if binding else None
+
+
+def _note_folder(app: App, word: str, dataset: Dataset) -> None:
+    """A name alone is its main; what is in a folder of that name may be something else."""
+    binding = None
+    with suppress(SystemFault):  # what is wrong with the folder is told to who asks for the folder
+        binding = None if {"@", ":"} & set(word) else read_binding(Path(app.folder, word))
+    if binding and (binding.dataset, binding.branch) != (dataset.id, MAIN):
+        of = "" if binding.dataset == dataset.id else f" of {binding.full_name}"
+        render.note(f"The folder {word} is{of} {_on(binding)}: kamld log ./{word}")
+
+
+def _on(binding: Binding) -> str:
+    return f"on {binding.branch}" if binding.branch else "on no branch"
 
 
 def _finish(
@@ -72,13 +112,9 @@ def _finish(
 ) -> None:  # fmt: skip
     shown = found[:count]
     if as_json:
-        render.json_value([_json(step, whole=whole) for step in shown])
+        render.json_value(_json(repository, dataset, shown, whole=whole))
         return
-    names: dict[str, list[str]] = {}
-    for ref in repository.live_refs(dataset):
-        names.setdefault(ref.commit or "", []).append(ref.name)
-    for number, commit_id in repository.refs.versions(dataset).items():
-        names.setdefault(commit_id, []).append(f"v{number}")
+    names = _names(repository, dataset)
     what = (_of_whole if whole else _of_path)(repository, shown)
     rows = [
         (
@@ -96,10 +132,33 @@ def _finish(
         render.say(f"… more with: {typed()} log {shell_word(os.fsencode(asked))} -n {count * 5}")
 
 
-def _json(step: Step, *, whole: bool) -> dict[str, Any]:
-    shown = views.commit_json(step.commit_id, step.commit)
-    added, removed, changed = views.counts(step.changes)
-    return shown if whole else {**shown, "added": added, "removed": removed, "changed": changed}
+def _names(repository: Repository, dataset: Dataset) -> dict[str, list[str]]:
+    """What each version is called, by its commit: branches, tags, aliases; a model's number last."""
+    names: dict[str, list[str]] = {}
+    for ref in repository.live_refs(dataset):
+        names.setdefault(ref.commit or "", []).append(ref.name)
+    for number, commit_id in repository.refs.versions(dataset).items():
+        names.setdefault(commit_id, []).append(f"v{number}")
+    return names
+
+
+def _json(
+    repository: Repository, dataset: Dataset, shown: Sequence[Step], *, whole: bool
+) -> list[dict[str, Any]]:
+    """What log tells of a version; of a path also how many files of it each changed."""
+    names, rows = _names(repository, dataset), []
+    numbers = {commit_id: number for number, commit_id in repository.refs.versions(dataset).items()}
+    for step in shown:
+        row = views.commit_json(step.commit_id, step.commit) | {
+            "names": names.get(step.commit_id, []),
+            "version": views.version_json(numbers.get(step.commit_id)),
+            "expired": bool(step.commit.checkpoint) and repository.kept_tree(step.commit) is None,
+        }
+        if not whole:
+            counted = zip(("added", "removed", "changed"), views.counts(step.changes), strict=True)
+            row |= {f"files_{word}": count for word, count in counted}
+        rows.append(row)
+    return rows
 
 
 def _of_whole(repository: Repository, found: Sequence[Step]) -> Iterator[str]:
@@ -107,7 +166,8 @@ def _of_whole(repository: Repository, found: Sequence[Step]) -> Iterator[str]:
         tree = repository.kept_tree(step.commit)
         parents = step.commit.parents
         before = repository.kept_tree(repository.commit(parents[0])) if tree and parents else None
-        yield views.EXPIRED if tree is None else _what(before, tree)
+        about = ", a checkpoint" if step.commit.checkpoint else ""
+        yield views.EXPIRED if tree is None else _what(before, tree) + about
 
 
 def _what(before: Tree | None, tree: Tree) -> str:

@@ -9,14 +9,17 @@ from typing import Any
 import click
 
 from kamld.cli import render, views
-from kamld.cli.context import Door, json_option, pass_door
+from kamld.cli.context import Door, json_option, limit_option, pass_door
+from kamld.cli.left_out import left_elsewhere
 from kamld.cli.paths import Place, find_place, shell_word, typed
 from kamld.errors import UsageError
 from kamld.reading.choose import no_such, pattern_of
 from kamld.reading.files import KINDS
+from kamld.store import Objects
 from kamld.store.trees import EXECUTABLE, FOLDER, SYMLINK, Entry
 
 PAGE = 1000  # lines of a page on a terminal
+_LOST = 5  # names that are shown
 _MARKS = {EXECUTABLE: "*", SYMLINK: "@", FOLDER: "/"}
 
 
@@ -26,7 +29,7 @@ _MARKS = {EXECUTABLE: "*", SYMLINK: "@", FOLDER: "/"}
     "-r", "--recursive/--no-recursive", default=None,
     help="Files in folders below too; with --json unless told not.",
 )  # fmt: skip
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="List this many, and how to go on.")
+@limit_option("List this many, and how to go on.")
 @click.option("--after", metavar="ENTRY", help="Go on behind this one.")
 @click.option("--all", "everything", is_flag=True, help=f"List all; a terminal gets pages of {PAGE:,}.")
 @json_option
@@ -63,24 +66,30 @@ def command(
     if as_json:
         render.json_list(_json(place, row, below) for row in islice(rows, page))
     else:
-        _show(place, rows, page, below, " -r" if recursive else "")
+        _show(door.app.repository.objects, place, rows, page, below, " -r" if recursive else "")
 
 
 def _names(door: Door, project: str | None, as_json: bool) -> None:
     """Those of a project that was asked for, else all."""
+    if door.app.is_new:
+        _none_yet(door.app.settings.hub, as_json=as_json)
+        return
     repository = door.app.repository
     rows, shown = [], []
+    lost = list[str]()
     for dataset in repository.names.all():
         if project and dataset.project != project:
             continue
         ref = repository.refs.find(dataset, "main")
+        if not ref:
+            lost.append(dataset.said)
         if not ref or not ref.commit:
             continue
         commit = repository.commit(ref.commit)
         tree = repository.tree(commit)
         shown.append(
             {
-                "project": dataset.project, "name": dataset.name, "kind": dataset.kind,
+                **views.dataset_json(dataset), "version": views.version_json(ref.last.version),
                 "commit": ref.commit, "time": commit.time, "files": tree.count, "bytes": tree.size,
             }
         )  # fmt: skip
@@ -90,14 +99,27 @@ def _names(door: Door, project: str | None, as_json: bool) -> None:
              render.files(tree.count), render.size(tree.size), render.ago(commit.time),
              commit.message.splitlines()[0] if commit.message else "")
         )  # fmt: skip
+    if lost:
+        shown_lost = ", ".join(lost[:_LOST]) + (", …" if len(lost) > _LOST else "")
+        render.note(
+            f"No version is known of {shown_lost}: lost, unless a first commit there was stopped or still"
+            " goes on. Look: kamld fsck"
+        )
     if as_json:
         render.json_value(shown)
         return
     render.table(rows, right=(4, 5), whole=(1, 2, 3, 6), spare=(7, 6, 1))
     if not rows and project:
         render.say(f"Nothing in project {project} yet. kamld ls shows all projects.")
-    elif not rows:
+    elif not rows and not lost:
         render.say("Nothing here yet. kamld commit FOLDER makes the first dataset.")
+
+
+def _none_yet(place: str, *, as_json: bool) -> None:
+    if as_json:
+        render.json_value([])
+    else:
+        render.say(f"Nothing here yet: there is no hub at {place}. kamld commit FOLDER makes it.")
 
 
 def _rows(place: Place, below: bool, after: bytes) -> Iterator[Entry]:
@@ -126,12 +148,19 @@ def _rows(place: Place, below: bool, after: bytes) -> Iterator[Entry]:
         yield from rows
 
 
-def _show(place: Place, rows: Iterator[Entry], page: int | None, below: bool, options: str) -> None:
+def _show(
+    objects: Objects, place: Place, rows: Iterator[Entry], page: int | None, below: bool, options: str
+) -> None:
     """Lines of files with size and mark, folders with what is in them; then how to go on."""
     last, top, shown = None, _top(place), islice(rows, page)
+    left, places = 0, set[str]()
     while some := list(islice(shown, PAGE)):
         render.table([_line(place, row, top, below) for row in some], right=(0,), whole=(2,))
         last = some[-1]
+        count, where = left_elsewhere(objects, some)
+        left, places = left + count, places | ({where} if count else set())
+    if left:
+        render.say(f"{render.files(left)} of these left in {', '.join(sorted(places))}; the hub has no copy.")
     if last and page and next(rows, None):
         name = shell_word(last.path[top:])
         asked = shell_word(os.fsencode(place.text)) + options

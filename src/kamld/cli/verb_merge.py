@@ -5,9 +5,10 @@ import click
 from kamld.app import App
 from kamld.app.checks import check_room
 from kamld.changes.joining import Side
-from kamld.changes.merging import asked, find_pending, merge, resume
-from kamld.cli import render
-from kamld.cli.context import Door, json_option, pass_door
+from kamld.changes.merging import asked, merge, resume
+from kamld.changes.pending import find_pending, into, waiting
+from kamld.cli import render, views
+from kamld.cli.context import Door, json_option, key_option, pass_door
 from kamld.cli.merge_views import show_outcome
 from kamld.errors import UsageError
 from kamld.records.history import Dataset
@@ -17,8 +18,8 @@ from kamld.records.names import MAIN
 @click.command("merge")
 @click.argument("name", metavar="NAME")
 @click.argument("source", metavar="[FROM]", required=False)
-@click.option("--into", "branch", default=MAIN, show_default=True, help="The branch that it comes into.")
-@click.option("--key", multiple=True, metavar="COLUMN", help="Column that tells a table's rows apart.")
+@click.option("--into", "branch", metavar="BRANCH", help="The branch that it comes into.  [main]")
+@key_option("The columns that tell a table's rows apart.")
 @click.option("--ours", is_flag=True, help="Where both changed a file, keep that of the branch.")
 @click.option("--theirs", is_flag=True, help="Where both changed a file, take that of FROM.")
 @click.option("--abort", is_flag=True, help="Give up the merge that waits.")
@@ -27,14 +28,15 @@ from kamld.records.names import MAIN
 @json_option
 @pass_door
 def command(
-    door: Door, name: str, source: str | None, branch: str, key: tuple[str, ...], ours: bool, theirs: bool,
-    abort: bool, dry_run: bool, message: str, as_json: bool,
+    door: Door, name: str, source: str | None, branch: str | None, key: tuple[str, ...], ours: bool,
+    theirs: bool, abort: bool, dry_run: bool, message: str, as_json: bool,
 ) -> int:  # fmt: skip
     """Merge FROM, a branch or any version of NAME, into a branch.
 
     Files go together by their paths, and tables (CSV, TSV, JSON lines, Parquet) that both changed row by row.
     Without conflicts the merge lands. With some, nothing changes: it waits in the hub, for as long as it
-    takes and for anybody, until each is decided (kamld resolve). Without FROM: show what waits.
+    takes and for anybody, until each is decided (kamld resolve). Without FROM: show what waits, into main
+    or else into the one branch that something waits for.
     Into a protected branch (kamld branch --protect) it lands if all that must hold does.
 
     \b
@@ -54,26 +56,37 @@ def command(
     if abort:
         return _abort(app, dataset, branch, source, as_json)
     if source is None:
-        request = resume(find_pending(app.repository, dataset, branch), prefer)
+        pending = find_pending(app.repository, dataset, branch)
+        if key:
+            again = f"kamld merge {dataset.said} {pending.source}{into(pending.branch)} --key {key[0]}"
+            raise UsageError("usage", "--key needs FROM.", f"Look at the merge that waits again: {again}")
+        request = resume(pending, prefer)
         dry_run = dry_run or prefer is None
     else:
-        request = asked(app.repository, dataset, source, branch, key, prefer)
+        request = asked(app.repository, dataset, source, branch or MAIN, key, prefer)
     outcome = merge(
         app.repository, dataset, request, author=app.author, message=message, dry_run=dry_run,
         room=check_room(app),
     )  # fmt: skip
-    return show_outcome(dataset, outcome, as_json=as_json)
+    status = show_outcome(app.repository, dataset, outcome, as_json=as_json)
+    if source is None and branch is None:
+        for other in waiting(app.repository, dataset):
+            if other.branch != request.branch:
+                render.note(f"Another waits: kamld merge {dataset.said}{into(other.branch)}")
+    return status
 
 
-def _abort(app: App, dataset: Dataset, branch: str, source: str | None, as_json: bool) -> int:
+def _abort(app: App, dataset: Dataset, branch: str | None, source: str | None, as_json: bool) -> int:
     if source is not None:
-        raise UsageError("usage", "--abort needs no FROM.", f"kamld merge {dataset.name} --abort")
+        again = f"kamld merge {dataset.said}{into(branch or MAIN)} --abort"
+        raise UsageError("usage", "--abort needs no FROM.", again)
     pending = find_pending(app.repository, dataset, branch)
     app.repository.merges.drop(dataset, pending)
     if as_json:
-        render.json_value({"result": "aborted", "branch": branch, "source": pending.source})
+        gone = {"result": "aborted", "branch": pending.branch, "source": pending.source}
+        render.json_value(views.dataset_json(dataset) | gone)
     else:
         decided = len(pending.resolutions)
         lost = f" {decided} decision{'s' if decided > 1 else ''} went with it." if decided else ""
-        render.say(f"Gave up merging {pending.source} into {branch}; both are as they were.{lost}")
+        render.say(f"Gave up merging {pending.source} into {pending.branch}; both are as they were.{lost}")
     return 0

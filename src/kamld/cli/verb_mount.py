@@ -11,7 +11,8 @@ from kamld.app.mounts import mount, mounts_folder, server_command, server_enviro
 from kamld.cli import render
 from kamld.cli.context import Door, FolderName, json_option, pass_door
 from kamld.errors import UsageError
-from kamld.mount import MountRecord, all_mounts, check_possible, prepare
+from kamld.mount import Mount, MountRecord, all_mounts, check_possible, find, prepare
+from kamld.records.names import Name
 from kamld.store.refs.revisions import Resolved
 from kamld.workspace.mounted import changes_of_mount
 
@@ -61,12 +62,9 @@ def command(
     waiting = len(changes_of_mount(target) or ()) if write else 0
     tree = app.repository.tree(app.repository.commit(record.commit))
     if as_json:
-        render.json_value(
-            {
-                "id": record.commit, "folder": str(target), "writable": write, "files": tree.count,
-                "bytes": tree.size, "changes": waiting, "pid": record.pid,
-            }
-        )  # fmt: skip
+        made = find(mounts_folder(app), target)
+        more = {"files": tree.count, "bytes": tree.size, "change_count": waiting}
+        render.json_value(_json(made) | more)
         return
     _show(resolved, record, folder or Path(resolved.dataset.name), tree.count, tree.size, waiting)
 
@@ -86,20 +84,19 @@ def _show(resolved: Resolved, record: MountRecord, folder: Path, files: int, siz
     render.say(f"kamld umount {here} ends it.")
 
 
+def _json(mount: Mount) -> dict[str, object]:
+    record = mount.record
+    return {
+        "project": record.project, "name": record.name, "kind": record.kind, "revision": mount.revision,
+        "commit": mount.commit, "folder": record.folder, "writable": record.writable, "state": mount.state,
+        "uncommitted": mount.has_changes, "pid": record.pid, "since": record.since,
+    }  # fmt: skip
+
+
 def _list(app: App, *, as_json: bool) -> None:
     found = all_mounts(mounts_folder(app))
     if as_json:
-        render.json_value(
-            [
-                {
-                    "folder": m.record.folder, "project": m.record.project, "name": m.record.name,
-                    "revision": m.record.revision, "commit": m.record.commit, "writable": m.record.writable,
-                    "state": m.state, "uncommitted": m.has_changes, "pid": m.record.pid,
-                    "since": m.record.since,
-                }
-                for m in found
-            ]
-        )  # fmt: skip
+        render.json_value([_json(one) for one in found])
         return
     if not found:
         render.say("Nothing is mounted. kamld mount NAME FOLDER does it.")
@@ -108,8 +105,8 @@ def _list(app: App, *, as_json: bool) -> None:
     for one in found:
         how = "written to" if one.record.writable else "read-only"
         left = "not committed yet" if one.has_changes else ""
-        name = f"{one.record.name}@{one.record.revision}"
-        rows.append((one.record.folder, name, render.commit_id(one.record.commit), one.state, how, left))
+        name = f"{Name(one.record.project, one.record.name).said}@{one.revision}"
+        rows.append((one.record.folder, name, render.commit_id(one.commit), one.state, how, left))
     render.table(rows)
     if any(one.state == "broken" for one in found):
         render.say("Nobody serves what is broken: kamld umount FOLDER, then mount it again.")

@@ -2,7 +2,7 @@
 
 import click
 
-from kamld.cli import render
+from kamld.cli import render, views
 from kamld.cli.context import Door, json_option, pass_door
 from kamld.errors import UsageError
 from kamld.records.names import Name, parse_name
@@ -32,7 +32,8 @@ def command(door: Door, name: str, new_name: str, as_json: bool) -> None:
         raise UsageError("usage", f"{old} has that name already.", "Give another: kamld mv --help")
     dataset = app.repository.names.rename(old, new, author=app.author)
     if as_json:
-        render.json_value({"id": dataset.id, "project": new.project, "name": new.name, "was": str(old)})
+        before = {"old_project": old.project, "old_name": old.name}
+        render.json_value({"id": dataset.id} | views.dataset_json(dataset) | before)
         return
     render.say(f"{old} is {click.style(str(Name(dataset.project, dataset.name)), bold=True)} now.")
     render.say(f"To take that back: kamld mv {new} {old}")

@@ -1,17 +1,18 @@
 """`kamld purge`: removing a file from every version for good."""
 
 import sys
-from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
 
-from kamld.app.purging import Plan, carry_out, go_on, plan
-from kamld.cli import render
+from kamld.app.purging import Done, Plan, already, carry_out, go_on, plan
+from kamld.cli import render, views
 from kamld.cli.context import Door, json_option, pass_door
 from kamld.errors import Invalid, UsageError
-from kamld.store import Holes
-from kamld.store.purge import Place, Purged
+from kamld.records.holes import Hole
+from kamld.store import HEED_S, Holes, purged
+from kamld.store.purge import Place
 
 _PLACES_SHOWN = 20
 _WORDS_SHOWN = 3
@@ -23,8 +24,8 @@ _ELSEWHERE = (
 @click.command("purge")
 @click.argument("target", required=False, metavar="NAME[@REVISION]:PATH")
 @click.option("--every-version", is_flag=True, help="All contents that this path had in any version.")
-@click.option("--reason", metavar="TEXT", help="Why; whoever asks for the file later reads it.")
-@click.option("-n", "--dry-run", is_flag=True, help="Only show what would be removed, and from where.")
+@click.option("--reason", metavar="TEXT", help="Why, needed to purge; who asks for the file later reads it.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed, and from where.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--finish", "goes_on", is_flag=True, help="End purges that were begun and stopped.")
 @click.option("--list", "listed", is_flag=True, help="List what was purged.")
@@ -39,7 +40,8 @@ def command(
     The content of the file, or of all files of a folder, is removed from the hub, whichever versions,
     datasets and models list it, under whatever names. Parts that other files have too stay. Versions stay
     as they are: they say that the file was there, and who asks for it is told who purged it, when and
-    why. Committing the same content again is refused. It cannot be undone.
+    why. Committing the same content again is refused. It cannot be undone, and needs a --reason; without
+    one, or with --dry-run, it is only shown what would go.
 
     \b
     Examples:
@@ -53,26 +55,34 @@ def command(
         if listed:
             _list(door, as_json)
         else:
-            _told(*go_on(door.app, told=render.note), as_json=as_json)
+            _told(go_on(door.app, told=render.note), as_json=as_json)
         return
     if not target:
         raise UsageError("usage", "Name a file.", "kamld purge NAME:PATH")
     made = plan(door.app, target, every_version=every_version)
+    if made.purged and not (dry_run and as_json):
+        _told_again(made, already(door.app, made, dry_run=dry_run), as_json)
+        return
     if dry_run:
         _show(made, as_json)
         return
     if not reason:
-        raise UsageError("usage", "A purge needs a reason.", 'kamld purge NAME:PATH --reason "…"')
+        if not as_json:
+            _show(made, as_json=False)
+        raise UsageError(
+            "usage", "A purge needs a reason. Nothing was removed.",
+            f'kamld purge {quote(target)}{" --every-version" * every_version} --reason "…"',
+        )  # fmt: skip
     if not yes:
         _show(made, as_json=False)
         _confirm(made)
-    _told(*carry_out(door.app, made, reason, told=render.note), as_json=as_json)
+    _told(carry_out(door.app, made, reason, told=render.note), as_json=as_json)
 
 
 def _confirm(made: Plan) -> None:
     if not sys.stdin.isatty():
         raise UsageError("usage", "A purge cannot be undone, and nobody is there to be asked.", "Add --yes.")
-    name = made.dataset.name
+    name = made.dataset.said
     if click.prompt(f"This cannot be undone. Type {name} to go on", default="", show_default=False) != name:
         raise Invalid("not_confirmed", "Nothing was removed.")
 
@@ -82,16 +92,16 @@ def _show(made: Plan, as_json: bool) -> None:
     if as_json:
         render.json_value(
             {
-                "contents": len(made.contents), "size": sum(made.contents.values()),
-                "places": [_place(place) for place in touched.places], "versions": touched.versions,
-                "runs": touched.runs, "endpoints": touched.endpoints, "bytes": weight.bytes,
-                "packs": weight.packs, "shared": weight.shared,
+                "contents": len(made.contents), "bytes": sum(made.contents.values()),
+                "places": [_place(place) for place in touched.places], "version_count": touched.versions,
+                "runs": touched.runs, "endpoints": touched.endpoints, "bytes_freed": weight.bytes,
+                "packs": weight.packs, "shared_parts": weight.shared,
             }
         )  # fmt: skip
         return
     count = len(made.contents)
     total = render.size(sum(made.contents.values()))
-    render.say(f"{made.dataset.name}:{made.path}   {count:,} content{'s' * (count != 1)}, {total}")
+    render.say(f"{made.dataset.said}:{made.path}   {count:,} content{'s' * (count != 1)}, {total}")
     rows = [[_name(place), render.path(place.path), _words(place)] for place in touched.places]
     render.table(rows[:_PLACES_SHOWN], indent="  ")
     if len(rows) > _PLACES_SHOWN:
@@ -105,31 +115,55 @@ def _show(made: Plan, as_json: bool) -> None:
     )
 
 
-def _told(done: Purged, in_use: list[Path], *, as_json: bool) -> None:
+def _value(done: Done) -> dict[str, Any]:
+    purged = done.purged
+    return {
+        "holes": [_hole(hole) for hole in purged.holes], "bytes_freed": purged.bytes,
+        "packs": purged.packs, "shared_parts": purged.shared,
+        "in_use": [str(left.path) for left in done.left], "mounts": list(done.mounts),
+    }  # fmt: skip
+
+
+def _told_again(made: Plan, done: Done, as_json: bool) -> None:
     if as_json:
-        render.json_value(
-            {
-                "holes": done.holes, "bytes": done.bytes, "packs": done.packs, "shared": done.shared,
-                "in_use": [str(path) for path in in_use],
-            }
-        )  # fmt: skip
+        render.json_value(_value(done))
+        return
+    render.say(f"{purged(made.purged[0]).message}{_stays(made.weight.shared)}")
+    if len(made.purged) > 1:
+        render.say(f"So {'was' if len(made.purged) == 2 else 'were'} {len(made.purged) - 1:,} more.")
+    render.say("There is nothing left of it to remove.")
+    _elsewhere(done)
+
+
+def _elsewhere(done: Done) -> None:
+    for left in done.left:
+        path = render.path(bytes(left.path))
+        render.say(f"Still there, for {left.why}: {path}. Remove it then, or: kamld purge --finish")
+    for folder in done.mounts:
+        render.say(f"Mounted at {folder}: there it cannot be read any more within {HEED_S:.0f} seconds.")
+
+
+def _told(finished: Done, *, as_json: bool) -> None:
+    done = finished.purged
+    if as_json:
+        render.json_value(_value(finished))
         return
     if not done.holes:
         render.say("There was nothing to be ended.")
+        _elsewhere(finished)
         return
     count = f"{len(done.holes):,} content{'s' * (len(done.holes) != 1)}"
     render.say(
         f"Purged {count}: {render.size(done.bytes)} from {_count(done.packs, 'pack')}.{_stays(done.shared)}"
     )
-    for path in in_use:
-        render.say(f"Still there, for somebody uses it: {path}. Remove it then, or: kamld purge --finish")
+    _elsewhere(finished)
     render.say(_ELSEWHERE)
 
 
 def _list(door: Door, as_json: bool) -> None:
     holes = sorted(Holes(door.app.repository.blobs).all(), key=lambda hole: hole.time)
     if as_json:
-        render.json_list(holes)
+        render.json_list(_hole(hole) for hole in holes)
         return
     rows = [
         [
@@ -146,11 +180,27 @@ def _list(door: Door, as_json: bool) -> None:
 
 
 def _place(place: Place) -> dict[str, Any]:
-    return {"dataset": _name(place), "path": render.path(place.path), "versions": place.versions}
+    """Of a dataset that has no name any more, none."""
+    of = views.dataset_json(place.dataset) if place.dataset else dict.fromkeys(("project", "name", "kind"))
+    return of | views.path_json(place.path) | {"revisions": place.versions, "removed": place.removed}
+
+
+def _hole(hole: Hole) -> dict[str, Any]:
+    files = [
+        {"project": one.project, "name": one.name, "path": one.path, "version_count": one.versions}
+        for one in hole.files
+    ]
+    return {
+        "id": hole.id, "size": hole.size, "time": hole.time, "author": hole.author, "reason": hole.reason,
+        "done": hole.done or None, "places": files,
+    }  # fmt: skip
 
 
 def _name(place: Place) -> str:
-    return f"{place.dataset.project}/{place.dataset.name}" if place.dataset else "(no name any more)"
+    if place.dataset is None:
+        return "(no name any more)"
+    removed = " (removed)" if place.removed else ""
+    return f"{place.dataset.project}/{place.dataset.name}{removed}"
 
 
 def _words(place: Place) -> str:

@@ -1,7 +1,6 @@
 """`kamld rebuild`: what is derived, made anew from what is kept."""
 
 import click
-import msgspec
 
 from kamld.app.catalog import open_catalog
 from kamld.cli import render
@@ -26,8 +25,11 @@ def command(door: Door, as_json: bool) -> int:
         made = catalog.rebuild()
     status = 3 if damaged or made.damaged else 0
     if as_json:
-        found = {"objects": objects, "damaged_packs": damaged, "catalog": msgspec.to_builtins(made)}
-        render.json_value(found)
+        counts = {
+            "commit_count": made.commits, "move_count": made.moves, "run_count": made.runs,
+            "event_count": made.events, "damaged": made.damaged,
+        }  # fmt: skip
+        render.json_value({"objects": objects, "damaged_packs": damaged, "catalog": counts})
         return status
     render.say(f"Index made anew from the packs: {objects:,} objects.")
     render.say(

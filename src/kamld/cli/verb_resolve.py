@@ -10,13 +10,12 @@ from kamld.changes.merging import resolve
 from kamld.cli.context import Door, json_option, pass_door
 from kamld.cli.merge_views import show_outcome
 from kamld.errors import NotFound, UsageError
-from kamld.records.names import MAIN
 
 
 @click.command("resolve")
 @click.argument("name", metavar="NAME")
 @click.argument("path", metavar="PATH")
-@click.option("--into", "branch", default=MAIN, show_default=True, help="The branch that is merged into.")
+@click.option("--into", "branch", metavar="BRANCH", help="The branch that is merged into.  [main]")
 @click.option("--row", metavar="KEY", default="", help="Only this row of the table at PATH.")
 @click.option("--ours", is_flag=True, help="Keep what the branch has there.")
 @click.option("--theirs", is_flag=True, help="Take what comes in.")
@@ -24,11 +23,11 @@ from kamld.records.names import MAIN
 @json_option
 @pass_door
 def command(
-    door: Door, name: str, path: str, branch: str, row: str, ours: bool, theirs: bool, file: Path | None,
-    as_json: bool,
+    door: Door, name: str, path: str, branch: str | None, row: str, ours: bool, theirs: bool,
+    file: Path | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Decide a conflict of the merge that waits, or with a folder or a pattern as PATH all that are in it.
-    The last decision lands the merge.
+    The last decision lands the merge. Without --into it is the one into main, or else the only one.
 
     A decision may be made anew until then. One counts for as long as both sides still have at PATH,
     or in the row, what they had. Where the rows of a table go together but for some, a side is about
@@ -53,7 +52,7 @@ def command(
         app.repository, dataset, branch, os.fsencode(path.strip("/")), decision, author=app.author,
         row=row, room=check_room(app),
     )  # fmt: skip
-    return show_outcome(dataset, outcome, as_json=as_json)
+    return show_outcome(app.repository, dataset, outcome, as_json=as_json)
 
 
 def _found(folder: Path, given: Path | None) -> Path:

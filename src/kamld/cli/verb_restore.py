@@ -24,12 +24,14 @@ from kamld.workspace.switch import restore
 def command(door: Door, words: tuple[str, ...], revision: str | None, as_json: bool) -> None:
     """Have files or folders back as they are in the version that FOLDER comes from.
 
-    What was changed or removed there since is replaced; new files stay. "." is all of the folder.
+    What was changed or removed there since is replaced; new files stay. "." is all of the folder. PATH may be
+    a pattern, of which there must be a file.
 
     \b
     Examples:
       kamld restore digits labels.csv              as last committed
       kamld restore digits 3 --from main~2         a whole folder, from two versions back
+      kamld restore digits "**/*.csv"              by a pattern
       kamld restore labels.csv                     in the folder you are in
     """
     app = door.app
@@ -40,7 +42,7 @@ def command(door: Door, words: tuple[str, ...], revision: str | None, as_json: b
         start, paths = existing_folder(app.folder, Path(words[0])), words[1:]
         if not paths:
             raise UsageError("usage", f"Which files of {words[0]}?", f"All of it: kamld restore {words[0]} .")
-    top, binding = find_binding(start.resolve(), app.of_binding)
+    top, binding = find_binding(_bound_above(start.resolve(), paths[0]), app.of_binding)
     repository = app.of_binding(top, binding)
     wanted = [_inside(top, start.resolve(), path) for path in paths]
     commit_id = binding.commit
@@ -56,7 +58,9 @@ def command(door: Door, words: tuple[str, ...], revision: str | None, as_json: b
     if as_json:
         rows = [views.change_json(change) for change in changes]
         left_out = paths_left_out(repository.objects, brought)
-        render.json_value({"folder": str(top), "commit": commit_id, "changes": rows, "purged": left_out})
+        shape = {"folder": str(top), "branch": binding.branch or None, "commit": commit_id}
+        of = views.dataset_json(bound_dataset(repository, top, binding))
+        render.json_value(of | shape | {"changes": rows, "purged": left_out})
         return
     tell_left_out(repository.objects, brought)
     if gone and not changes:
@@ -66,6 +70,13 @@ def command(door: Door, words: tuple[str, ...], revision: str | None, as_json: b
         return
     views.show_changes(changes)
     render.say(f"As in {render.commit_id(commit_id)} again: {render.files(len(changes))}.")
+
+
+def _bound_above(start: Path, path: str) -> Path:
+    """The folder below `start` that the path is in and that is bound, as status finds it; else `start`."""
+    full = Path(os.path.normpath(start / path))
+    below = [above for above in full.parents if above.is_relative_to(start) and above != start]
+    return next((above for above in below if read_binding(above) is not None), start)
 
 
 def _inside(top: Path, start: Path, path: str) -> bytes:

@@ -1,11 +1,15 @@
 """`kamld rm`: a dataset or model goes; `kamld undo` brings it back."""
 
+from shlex import quote
+
 import click
 
+from kamld.app import App
 from kamld.changes.protecting import check_removable
-from kamld.cli import render
+from kamld.cli import render, views
 from kamld.cli.context import Door, json_option, pass_door
 from kamld.errors import UsageError
+from kamld.records.names import MAIN
 
 
 @click.command("rm")
@@ -26,16 +30,20 @@ def command(door: Door, name: str, as_json: bool) -> None:
     app = door.app
     if "@" in name:
         label, _, word = name.partition("@")
-        raise UsageError(
-            "usage",
-            f"kamld rm removes all of {label}.",
-            f"A branch, tag or alias alone: kamld branch {label} {word} --remove",
-        )
+        raise UsageError("usage", f"kamld rm removes all of {label}.", _instead(app, label, word))
     dataset = app.dataset(name)
     check_removable(app.repository, dataset)
     app.repository.names.remove(dataset, author=app.author)
     if as_json:
-        render.json_value({"id": dataset.id, "project": dataset.project, "name": dataset.name})
+        render.json_value({"id": dataset.id, **views.dataset_json(dataset)})
         return
     render.say(f"Removed {dataset.kind} {dataset.project}/{dataset.name}.")
-    render.say(f"This brings it back: kamld undo {name}")
+    render.say(f"This brings it back: kamld undo {dataset.said}")
+
+
+def _instead(app: App, label: str, word: str) -> str:
+    """The command for what was perhaps meant."""
+    there = app.repository.refs.find(app.dataset(label), word)
+    if word == MAIN or there is None or there.commit is None:
+        return f"If you mean that: kamld rm {label}"
+    return f"That {there.kind} alone: kamld {there.kind} {label} {quote(word)} --remove"

@@ -9,6 +9,7 @@ from kamld.cli import render
 from kamld.cli.context import Door, json_option, pass_door
 from kamld.cli.run_views import run_json
 from kamld.ids import short
+from kamld.records.names import Name
 from kamld.records.run import Metric
 from kamld.runs.interface import Stop, Stream
 from kamld.runs.plan import Request
@@ -30,7 +31,7 @@ _STOPPING = {
     help="model:NAME or dataset:NAME that it makes; FOLDER if it writes to a place of its own. Repeat.",
 )  # fmt: skip
 @click.option("-p", "params", multiple=True, metavar="NAME=VALUE", help="A parameter. Repeat.")
-@click.option("-n", "--name", default="", help="Name of the run. Default: the script's.")
+@click.option("--name", default="", help="Name of the run. Default: the script's.")
 @click.argument("command_words", nargs=-1, required=True, metavar="-- COMMAND", type=click.UNPROCESSED)
 @json_option
 @pass_door
@@ -57,7 +58,7 @@ def command(
         variables=app.environment, inputs=inputs, outputs=outputs, params=params, name=name,
     )  # fmt: skip
     audience = _Audience(quiet=as_json)
-    with open_runner(app) as runner:
+    with open_runner(app, make=True) as runner:
         outcome = runner.run(request, audience)
     audience.end_line()
     if as_json:
@@ -92,8 +93,9 @@ class _Audience:
             params = "  ".join(f"{key}={value}" for key, value in begun.plan.job.params.items())
             render.say(f"{click.style(begun.plan.name, bold=True)}  {params}".rstrip())
             rows = [
-                ("in", f"{one.name}@{short(one.commit)}", f"→ ${variable}", f"({how})")
+                ("in", f"{name.said}@{short(one.commit)}", f"→ ${variable}", f"({how})")
                 for one, variable, how in begun.inputs
+                for name in [Name(one.project, one.name)]
             ]
             render.table(rows, indent="  ")
         for note in begun.notes:
@@ -141,7 +143,8 @@ def _show(outcome: Outcome) -> None:
         version = f"v{landing.version}" if landing.version else ""
         where = "" if landing.branch == "main" else f"kept as branch {landing.branch}"
         what = f"{render.files(landing.files)}, {render.size(landing.bytes)}"
-        rows.append(("out", f"{output.name} {version}".strip(), render.commit_id(output.commit), what, where))
+        name = Name(output.project, output.name).said
+        rows.append(("out", f"{name} {version}".strip(), render.commit_id(output.commit), what, where))
     render.table(rows, indent="  ")
     took = render.duration(render.seconds_between(run.started, run.ended))
     metrics = "  ".join(f"{key} {value:.4g}" for key, value in run.metrics.items())

@@ -13,7 +13,7 @@ from kamld.app.catalog import open_catalog
 from kamld.catalog.compare import Comparison, Difference, compare
 from kamld.catalog.naming import find_run
 from kamld.cli import render
-from kamld.cli.context import Door, json_option, pass_door
+from kamld.cli.context import Door, json_option, limit_option, pass_door
 from kamld.cli.run_views import (
     LOST,
     RUNNING,
@@ -38,12 +38,12 @@ _STATES = click.Choice([RUNNING, "succeeded", "failed", "cancelled", LOST])
 @click.option(
     "--sort", default="-started", show_default=True, help="started, name, metrics.NAME, …; - reverses."
 )
-@click.option("-n", "count", default=20, show_default=True, help="How many to show.")
+@limit_option("How many to show.", default=20, show_default=True)
 @json_option
 @pass_door
 def command(
     door: Door, compared: tuple[tuple[str, str], ...], name: str | None, state: str | None,
-    sort: str, count: int, as_json: bool,
+    sort: str, limit: int, as_json: bool,
 ) -> None:  # fmt: skip
     """List runs, newest first, with what went in and what came out; or compare two.
 
@@ -58,20 +58,30 @@ def command(
         runs = [find_run(app.repository, word, project=app.project) for word in compared[0]]
         comparison = compare(app.repository, runs)
         if as_json:
-            render.json_value(plain(msgspec.to_builtins(comparison)))
+            render.json_value(_comparison_json(comparison))
         else:
             _show_comparison(comparison)
         return
+    if app.is_new:
+        _show_none(name, state, as_json=as_json)
+        return
     begun = [run for run in unsealed(app) if _is_wanted(run, name, state)]  # before those that have ended
     with open_catalog(app) as catalog:
-        ended = catalog.runs(project=app.project, name=name, state=state, sort=sort, limit=count)
+        ended = catalog.runs(project=app.project, name=name, state=state, sort=sort, limit=limit)
         for what in catalog.left_out:
             render.note(f"Left out: {what}")
-    found = _together(begun, ended, sort)[:count]
-    if as_json:
+    found = _together(begun, ended, sort)[:limit]
+    if not found:
+        _show_none(name, state, as_json=as_json)
+    elif as_json:
         render.json_value([run_json(run) if isinstance(run, Run) else unsealed_json(run) for run in found])
-    elif found:
+    else:
         _show(app, found)
+
+
+def _show_none(name: str | None, state: str | None, *, as_json: bool) -> None:
+    if as_json:
+        render.json_value([])
     elif name or state:
         render.say("No such run. kamld runs shows all.")
     else:
@@ -148,8 +158,15 @@ def _made(app: App, run: Run) -> list[str]:
     for output in run.outputs:
         dataset = app.repository.names.find(Name(output.project, output.name))
         number = app.repository.refs.version_of(dataset, output.commit) if dataset else None
-        made.append(f"{output.name} {f'v{number}' if number else render.commit_id(output.commit)}")
+        name = Name(output.project, output.name).said
+        made.append(f"{name} {f'v{number}' if number else render.commit_id(output.commit)}")
     return made
+
+
+def _comparison_json(comparison: Comparison) -> dict[str, Any]:
+    alike, different = (plain(msgspec.to_builtins(rows)) for rows in (comparison.same, comparison.different))
+    runs = [run_json(run) for run in comparison.runs]
+    return {"runs": runs, "different": different, "alike": alike, "code_files": comparison.files}
 
 
 def _show_comparison(comparison: Comparison) -> None:

@@ -8,12 +8,14 @@ import click
 from kamld.app import App
 from kamld.cli import render, views
 from kamld.cli.context import Door, json_option, pass_door
-from kamld.cli.paths import Place, find_place, shell_word, typed
+from kamld.cli.left_out import left_elsewhere
+from kamld.cli.paths import Place, find_place, shell_word, typed, with_removal
+from kamld.errors import NotFound
 from kamld.reading.about import About, about
 from kamld.records.history import Commit
 from kamld.records.holes import Hole
 from kamld.store.refs.revisions import Resolved
-from kamld.store.trees import Change, diff
+from kamld.store.trees import Change, Tree, diff
 
 _SORTS = 8  # sorts of files that are shown, and columns of a table
 _COLUMNS = 20
@@ -44,9 +46,12 @@ def command(door: Door, name: str, as_json: bool) -> None:
     names, changes = _names(app, resolved), _changes(app, resolved.commit)
     tree = app.repository.kept_tree(resolved.commit)
     if as_json:
-        shown: dict[str, Any] = views.commit_json(resolved.commit_id, resolved.commit)
-        extra = {"names": names, "files": tree and tree.count, "bytes": tree and tree.size}
-        render.json_value(shown | extra | {"changes": _changes_json(changes)})
+        shown = views.dataset_json(resolved.dataset) | views.commit_json(resolved.commit_id, resolved.commit)
+        number = app.repository.refs.version_of(resolved.dataset, resolved.commit_id)
+        named = {"names": names, "version": views.version_json(number), "expired": tree is None}
+        left = left_elsewhere(app.repository.objects, tree.entries().rows())[0] if tree else 0
+        extra = {"files": tree and tree.count, "bytes": tree and tree.size, "left": left}
+        render.json_value(shown | named | extra | {"changes": _changes_json(changes)})
         return
     dataset, commit = resolved.dataset, resolved.commit
     subject, _, rest = commit.message.partition("\n")
@@ -55,8 +60,10 @@ def command(door: Door, name: str, as_json: bool) -> None:
         render.say(f"  {line}")
     rows = [
         ("", "names", ", ".join(names)),
-        ("", "made", f"{render.ago(commit.time)} by {commit.author}"),
+        ("", "made", f"{render.ago(commit.time)} by {render.who(commit.author, app.author)}"),
         ("", "files", f"{render.files(tree.count)}, {render.size(tree.size)}" if tree else views.EXPIRED),
+        ("", "kept", _kept(commit) if tree else ""),
+        ("", "left", _left(app, tree) if tree else ""),
         ("", "before", ", ".join(map(render.commit_id, commit.parents))),
         ("", "from", _source(commit)),
         *_described(commit),
@@ -66,7 +73,7 @@ def command(door: Door, name: str, as_json: bool) -> None:
         render.say(f"Changed since {render.commit_id(commit.parents[0])}: {views.change_counts(changes)}")
         views.show_changes(changes)
     if tree:
-        render.say(f"Get it: kamld checkout {dataset.name}@{resolved.commit_id[:12]} FOLDER")
+        render.say(f"Get it: kamld checkout {dataset.said}@{resolved.commit_id[:12]} FOLDER")
 
 
 def _changes_json(changes: list[Change] | None) -> list[dict[str, Any]] | None:
@@ -89,6 +96,21 @@ def _changes(app: App, commit: Commit) -> list[Change] | None:
     repository = app.repository
     before, after = (repository.kept_tree(one) for one in (repository.commit(commit.parents[0]), commit))
     return diff(before, after) if before and after else None
+
+
+def _left(app: App, tree: Tree) -> str:
+    """Files of which the hub has no copy."""
+    count, where = left_elsewhere(app.repository.objects, tree.entries().rows())
+    return f"{render.files(count)} in {where}, of which the hub has no copy" if count else ""
+
+
+def _kept(commit: Commit) -> str:
+    """For how long, of a checkpoint."""
+    if commit.checkpoint is None:
+        return ""
+    count = commit.checkpoint.keep_last
+    newer = f"{count:,} newer one{' follows' if count == 1 else 's follow'}"
+    return f"a checkpoint: its files go once {newer} and nothing names it"
 
 
 def _source(commit: Commit) -> str:
@@ -117,7 +139,10 @@ def _described(commit: Commit) -> list[tuple[str, str, str]]:
 
 
 def _path(app: App, place: Place, as_json: bool) -> None:
-    found = about(app.repository, place.folders, place.resolved.commit_id, place.path, place.where)
+    try:
+        found = about(app.repository, place.folders, place.resolved.commit_id, place.path, place.where)
+    except NotFound as error:
+        raise with_removal(app, place, error) from None
     if as_json:
         render.json_value(_json(found))
         return
@@ -181,11 +206,11 @@ def _json(found: About) -> dict[str, Any]:
     shown: dict[str, Any] = views.path_json(os.fsencode(found.path))
     shown |= {"kind": found.kind, "size": found.size, "files": found.files}
     if found.last:
-        shown["changed"] = views.commit_json(found.last.commit_id, found.last.commit)
+        shown["last_commit"] = views.commit_json(found.last.commit_id, found.last.commit)
     if found.id:
         shown["id"] = found.id
     if found.purged:
-        shown["purged"] = {field: getattr(found.purged, field) for field in ("time", "author", "reason")}
+        shown["hole"] = {field: getattr(found.purged, field) for field in ("time", "author", "reason")}
     if found.target:
         shown["target"] = found.target
     if found.columns:

@@ -9,7 +9,7 @@ from kamld.cli import render, views
 from kamld.cli.context import Door, json_option, pass_door
 from kamld.records.history import Dataset
 from kamld.splits import Asked, SplitResult, settle, split
-from kamld.splits.rule import parse_parts
+from kamld.splits.rule import FOLDER, parse_parts, words
 
 
 @click.command("split")
@@ -36,7 +36,8 @@ def command(
     Which part a file is in hangs on its content, and it stays there when the dataset grows or the
     file changes. Equal files come to the same part. Tables that describe the files, such as
     labels.csv, go whole to every part; a dataset that is one table is split by rows. Repeat the
-    command after a commit to bring the parts up to date: kamld split NAME is enough.
+    command after a commit to bring the parts up to date: kamld split NAME is enough, whatever the
+    dataset and its parts are called by now.
 
     --where takes SQL over path, name, folder, extension, size, kind and id of files, and with
     --table over that table's columns; with --rows over the columns of its rows.
@@ -54,20 +55,22 @@ def command(
     wanted.check()
     app = door.app
     source = app.resolve(name)
-    settled, names = settle(app.repository, source.dataset, wanted)
-    result = split(app.repository, source, settled, names=names, author=app.author)
+    settled = settle(app.repository, source.dataset, wanted)
+    result = split(app.repository, source, settled.rule, names=settled.names, author=app.author)
     if as_json:
         render.json_value(_json(result))
     else:
-        _show(result, source.dataset)
+        _show(result, source.dataset, repeated=settled.repeated)
 
 
-def _show(result: SplitResult, source: Dataset) -> None:
+def _show(result: SplitResult, source: Dataset, *, repeated: bool) -> None:
+    if repeated and result.rule.parts:
+        render.say(f"By the rule of before: {words(result.rule)}")
     unit = "rows" if result.rule.rows else "files"
     total = sum(part.examples for part in result.parts) if result.rule.parts else result.of
     rows = [
         (
-            part.dataset.name,
+            part.dataset.said,
             render.commit_id(part.commit_id),
             f"{part.examples:,} {unit}",
             f"({part.examples / total * 100:.1f} %)",
@@ -82,12 +85,12 @@ def _show(result: SplitResult, source: Dataset) -> None:
         render.say(f"0 bytes copied; {render.size(result.bytes_added)} of lists added.")
     whole = _some(result.shared, len(result.parts)) if result.shared else ""
     if result.rule.parts:
-        render.say(f"Each {unit[:-1]} keeps its side when {source.name} grows. {whole}".rstrip())
+        render.say(f"Each {unit[:-1]} keeps its side when {source.said} grows. {whole}".rstrip())
     else:
         if whole:
             render.say(whole)
-        view = result.parts[0].dataset.name
-        render.say(f"When {source.name} grows: kamld split {source.name} --as {view}")
+        view = result.parts[0].dataset.said
+        render.say(f"When {source.said} grows: kamld split {source.said} --as {view}")
     for line in warnings(result):
         render.say(line)
 
@@ -104,13 +107,17 @@ def warnings(result: SplitResult) -> list[str]:
             f"On several sides of {result.rule.group}: {some}{more}. What was split before was not moved."
         )
     if result.short and result.rule.by:
-        some = ", ".join(name or "(none)" for name in result.short[:3])
+        some = ", ".join(_kind(name, result.rule.by) for name in result.short[:3])
         found.append(
             f"{len(result.short):,} of {result.strata:,} kinds have too few {unit} for every part: {some}"
             f"{', …' if len(result.short) > 3 else ''}."
         )
-    found += [f"{part.dataset.name} has no {unit[:-1]}." for part in result.parts if not part.examples]
+    found += [f"{part.dataset.said} has no {unit[:-1]}." for part in result.parts if not part.examples]
     return found
+
+
+def _kind(name: str, by: str) -> str:
+    return "the top folder" if (name, by) == (".", FOLDER) else name or "(none)"
 
 
 def _some(paths: Sequence[bytes], parts: int) -> str:
@@ -123,14 +130,14 @@ def _json(result: SplitResult) -> dict[str, object]:
     return {
         "parts": [
             {
-                "project": part.dataset.project, "name": part.dataset.name, "part": part.part,
+                **views.dataset_json(part.dataset), "part": part.part,
                 "examples": part.examples, "commit": part.commit_id, "changed": bool(part.committed),
             }
             for part in result.parts
         ],
         "rule": result.rule,
         "of": result.of,
-        "shared": [views.path_json(path) for path in result.shared],
+        "shared_paths": [views.path_json(path) for path in result.shared],
         "on_both_sides": result.leaked,
         "groups_on_both_sides": list(result.leaked_groups),
         "short": list(result.short),

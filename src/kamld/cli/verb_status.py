@@ -1,22 +1,21 @@
 """`kamld status`: what changed in a folder."""
 
 import os
+from importlib import import_module
 from pathlib import Path
-from shlex import quote
 
 import click
 
-from kamld.changes.compare import Wanted, compare_change
-from kamld.cli import diff_views, render, views
+from kamld.cli import folder_views, render, views
 from kamld.cli.context import Door, FolderName, existing_folder, json_option, pass_door
-from kamld.formats.tables import SUFFIXES
+from kamld.cli.left_out import tell_left_out
 from kamld.records.history import Dataset
 from kamld.store import Change, Repository
+from kamld.store.trees import entries_of
 from kamld.workspace import Binding, Status, find_binding, folder_status
+from kamld.workspace.committing.standing import Standing, standing
 from kamld.workspace.mounted import mount_of
 from kamld.workspace.settle import bound_dataset
-
-_LOOKED_INTO = 4_000_000  # bytes of changed tables that are compared by rows, smallest first
 
 
 @click.command("status")
@@ -42,18 +41,27 @@ def command(door: Door, folder: Path, full: bool, as_json: bool) -> None:
     status = folder_status(top, binding, repository, full=full)
     dataset = bound_dataset(repository, top, binding)
     if as_json:
-        render.json_value(_json(dataset, binding, status))
+        stands = standing(repository, dataset, binding)
+        render.json_value(_json(dataset, top, binding, status, stands))
     else:
-        _show(repository, dataset, top, binding, status, str(folder))
+        _show(repository, dataset, top, binding, status, folder_views.name_of(top, app.folder, str(folder)))
 
 
-def _json(dataset: Dataset, binding: Binding, status: Status) -> dict[str, object]:
+def _json(
+    dataset: Dataset, top: Path, binding: Binding, status: Status, stands: Standing
+) -> dict[str, object]:
     return {
-        "project": dataset.project, "name": dataset.name, "branch": binding.branch or None,
-        "commit": binding.commit, "changes": [views.change_json(c) for c in status.changes],
+        **views.dataset_json(dataset), "folder": str(top), "branch": binding.branch or None,
+        "commit": binding.commit, "head": stands.head, "standing": stands.how,
+        "files": status.files, "bytes": status.bytes,
+        "changes": [views.change_json(c) for c in status.changes],
         "renamed": [
             {"from": views.path_json(old), "to": views.path_json(new)} for old, new in status.renamed
         ],
+        "purged": [render.path(entry.path) for entry in status.purged],
+        "ignored": [render.path(path) for path in status.ignored],
+        "special": [render.path(os.fsencode(one)) for one in status.special],
+        "apart": folder_views.apart_json(status.apart),
     }  # fmt: skip
 
 
@@ -61,41 +69,32 @@ def _show(
     repository: Repository, dataset: Dataset, top: Path, binding: Binding, status: Status, folder: str
 ) -> None:
     where = f"on {binding.branch}" if binding.branch else "on no branch"
-    render.say(f"{dataset.name} {where}, {render.commit_id(binding.commit)}")
+    render.say(f"{dataset.said} {where}, {render.commit_id(binding.commit)}")
     if mount_of(top):
         render.say(f"  a mount, {'to be changed' if os.access(top, os.W_OK) else 'read-only'}")
-    ref = repository.refs.find(dataset, binding.branch) if binding.branch else None
-    if ref and ref.commit and ref.commit != binding.commit:
-        render.say(f"  {binding.branch} has moved on to {render.commit_id(ref.commit)}; a commit merges.")
-        if not mount_of(top):
-            render.say(f"  Bring it here: kamld switch {quote(folder)} {quote(binding.branch)}")
+    stands = standing(repository, dataset, binding)
+    folder_views.tell_standing(stands, binding, None if mount_of(top) else folder)
+    tell_left_out(repository.objects, entries_of(status.purged))
+    folder_views.tell_apart(status.apart)
+    folder_views.tell_special(status.special)
+    if status.special:
+        render.say("A commit is refused until that is removed, or named in .kamldignore.")
     if not status.changes:
-        render.say(f"Nothing has changed ({render.files(status.files)}, {render.size(status.bytes)}).")
+        what = f"{render.files(status.files)}, {render.size(status.bytes)}"
+        rest = f" The next commit lists {len(status.purged):,} purged no more." if status.purged else ""
+        render.say(f"Nothing has changed ({what}).{rest}")
         return
-    views.show_changes(status.changes, _tables(repository, top, status.changes), renamed=status.renamed)
-    if not binding.branch or (ref and ref.protection):
-        render.say(f'Commit to a new branch: kamld commit {quote(folder)} -b NEW -m "…"')
+    notes = _table_notes(repository, top, status.changes)
+    views.show_changes(status.changes, notes, renamed=status.renamed, ignored=status.ignored)
+    if not binding.branch or stands.protected:
+        render.say(f'Commit to a new branch: kamld commit {folder} -b NEW -m "…"')
         return
-    render.say(f'Commit with: kamld commit {quote(folder)} -m "…"')
+    render.say(f'Commit with: kamld commit {folder} -m "…"')
 
 
-def _tables(repository: Repository, top: Path, changes: list[Change]) -> dict[bytes, str]:
-    """What is said about changed tables that are small."""
-    altered = [change for change in changes if change.old and change.new]
-    if len(altered) > views.LISTED:  # they are only counted
-        return {}
-    tables = [(_size(c), c) for c in altered if c.path.lower().endswith(_SUFFIXES)]
-    left, notes = _LOOKED_INTO, {}
-    for size, change in sorted(tables, key=lambda one: one[0]):
-        left -= size
-        found = compare_change(repository, change, top, Wanted(rows=0)) if left >= 0 else None
-        if found:
-            notes[change.path] = diff_views.summary(found, views.sizes(change), lines=False)
-    return notes
-
-
-def _size(change: Change) -> int:
-    return sum(entry.size for entry in (change.old, change.new) if entry)
-
-
-_SUFFIXES = tuple(suffix.encode() for suffix in SUFFIXES)
+def _table_notes(repository: Repository, top: Path, changes: list[Change]) -> dict[bytes, str]:
+    altered = any(change.old and change.new for change in changes)
+    found: dict[bytes, str] = (
+        import_module("kamld.cli.table_notes").notes(repository, top, changes) if altered else {}
+    )
+    return found

@@ -38,7 +38,7 @@ def command(door: Door, endpoint: str | None, everything: bool, why: str, as_jso
         render.json_value([{"name": target.name, "project": target.project} for target in stopped])
         return
     for target in targets:
-        render.say(f"{target.name} is stopped{'' if target in stopped else ' already'}.")
+        render.say(f"{target.said} is stopped{'' if target in stopped else ' already'}.")
     if not targets:
         render.say("Nothing is deployed.")
 

@@ -41,24 +41,24 @@ def command(door: Door, words: tuple[str, ...], create: bool, as_json: bool) -> 
     folder, revision = Path(words[0] if len(words) == 2 else "."), words[-1]
     top, binding = find_binding(existing_folder(app.folder, folder), app.of_binding)
     repository = app.of_binding(top, binding)
+    dataset = bound_dataset(repository, top, binding)
     if create:
         done = switch_to_new(repository, top, revision, author=app.author)
     else:
-        dataset = bound_dataset(repository, top, binding)
         name = Name(dataset.project, dataset.name)
-        resolved = repository.resolve(Reference(name, parse_revision(revision)))
+        resolved = repository.resolve(Reference(name, parse_revision(revision.removeprefix("@"))))
         with render.progress("Writing") as advance:
             done = switch(repository, top, resolved, progress=advance)
     now, was = done.binding, done.before
     if as_json:
         render.json_value(
-            {"project": now.project, "name": now.name, "folder": str(top), "branch": now.branch or None,
-             "commit": now.commit, "was": {"branch": was.branch or None, "commit": was.commit},
-             "changes": [views.change_json(change) for change in done.changes], "own_changes": done.kept}
+            {**views.dataset_json(dataset), "folder": str(top), "branch": now.branch or None,
+             "commit": now.commit, "old_branch": was.branch or None, "old_commit": was.commit,
+             "changes": [views.change_json(change) for change in done.changes], "own_changes": done.kept,
+             "purged": [render.path(entry.path) for entry in done.purged]}
         )  # fmt: skip
         return
-    brought = [change.new for change in done.changes if change.new]
-    tell_left_out(repository.objects, entries_of(brought))
+    tell_left_out(repository.objects, entries_of(done.purged))
     message = repository.commit(now.commit).message
     _show(done, message.splitlines()[0] if message else "", str(folder))
 
@@ -66,8 +66,8 @@ def command(door: Door, words: tuple[str, ...], create: bool, as_json: bool) -> 
 def _show(done: Switched, subject: str, folder: str) -> None:
     now = done.binding
     where = f"on {now.branch}" if now.branch else "on no branch"
-    what = f"   {views.change_counts(done.changes)} files" if done.changes else ""
-    render.say(f"{now.name} {where}, {render.commit_id(now.commit)}  {subject}{what}")
+    what = f"   {views.changed_files(done.changes)}" if done.changes else ""
+    render.say(f"{now.full_name.said} {where}, {render.commit_id(now.commit)}  {subject}{what}")
     if done.kept:
         render.say(f"What you had changed is still there: {render.files(done.kept)}.")
     if not now.branch:

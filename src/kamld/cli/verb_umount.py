@@ -1,5 +1,6 @@
 """`kamld umount`: end a mount."""
 
+import os
 from pathlib import Path
 from shlex import quote
 
@@ -10,7 +11,7 @@ from kamld.cli import render
 from kamld.cli.context import Door, FolderName, json_option, pass_door
 from kamld.errors import SystemFault
 from kamld.mount import Mount, end, find
-from kamld.workspace.binding import read_binding
+from kamld.records.names import Name
 from kamld.workspace.mounted import LAYER, changes_of_mount, mount_of
 
 
@@ -32,6 +33,8 @@ def command(door: Door, folder: Path, discard: bool, as_json: bool) -> None:
     """
     app = door.app
     target = Path(app.folder, folder).resolve()
+    if app.folder.resolve().is_relative_to(target):
+        os.chdir(target.parent)  # else we would be one of those who use it
     place = mount_of(target)
     found = find(place.parent if place else mounts_folder(app), target)
     count = _count(found, target)
@@ -39,7 +42,8 @@ def command(door: Door, folder: Path, discard: bool, as_json: bool) -> None:
     if as_json:
         render.json_value(
             {
-                "folder": str(target), "commit": left.record.commit, "was": found.state,
+                "project": left.record.project, "name": left.record.name, "kind": left.record.kind,
+                "folder": str(target), "commit": left.commit, "old_state": found.state,
                 "uncommitted": left.has_changes, "layer": str(left.place) if left.has_changes else None,
             }
         )  # fmt: skip
@@ -65,8 +69,7 @@ def _show(before: Mount, left: Mount, folder: str, count: str) -> None:
     )  # fmt: skip
     if not left.has_changes:
         return
-    binding = read_binding(left.place / LAYER)
-    name = f"{left.record.name}@{binding.branch if binding else left.record.revision}"
+    name = f"{Name(left.record.project, left.record.name).said}@{left.revision}"
     verb = "is" if count.startswith("1 ") else "are"
     render.say(f"{count} {verb} not committed, and kept in {left.place / LAYER}.")
     render.say(f"To go on: kamld mount {name} {quote(folder)} --write")

@@ -1,9 +1,9 @@
 """`kamld why`: from anything back to the data it was made of."""
 
 from functools import partial
+from typing import Any
 
 import click
-import msgspec
 
 from kamld import ids
 from kamld.app import serving as wired
@@ -42,9 +42,20 @@ def command(door: Door, name: str, as_json: bool) -> None:
         log=partial(find, wired.predictions_folder(app)),
     )
     if as_json:
-        render.json_value(plain(msgspec.to_builtins(node)))
+        render.json_value(plain(_json(node)))
     else:
         _show(node, app.author, "", "")
+
+
+def _json(node: Node) -> dict[str, Any]:
+    """A version has its `commit` beside its `id`, as everywhere."""
+    version = node.sort in ("dataset", "model")
+    return {
+        "kind": node.sort, "title": node.title, "commit": node.id if version else None,
+        "id": node.id or None, "time": node.time or None,
+        "author": node.author or None, "via": node.via or None, "about": node.about,
+        "details": node.details, "repeated": node.repeated, "children": [_json(c) for c in node.children],
+    }  # fmt: skip
 
 
 def _show(node: Node, me: str, first: str, rest: str) -> None:

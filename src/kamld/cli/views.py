@@ -3,26 +3,57 @@
 import math
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from kamld.cli import render
-from kamld.records.history import Commit
-from kamld.store import Change
+from kamld.records.history import Commit, Dataset
+from kamld.records.names import Name
+from kamld.store import Change, Committed, Repository
 from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK
 
 _KINDS = {FILE: "a plain file", EXECUTABLE: "executable", SYMLINK: "a link", FOLDER: "an empty folder"}
+_COMMIT_FIELDS = ("id", "commit", *Commit.__struct_fields__)
 EXPIRED = "expired: its files are not kept"  # of a checkpoint
 LISTED = 12  # changes of one sort that are listed one by one; more are counted by folder
-_WORDS = {"added": "new", "removed": "removed", "changed": "changed"}
+_WORDS = {"added": "new", "removed": "removed", "changed": "changed", "ignored": "ignored now"}
 _SIGNS = {"added": "+", "removed": "−", "changed": "~"}
 
 
+def dataset_json(dataset: Dataset | Name) -> dict[str, Any]:
+    """What a dataset or model is called; its `kind` where that is known."""
+    named = {"project": dataset.project, "name": dataset.name}
+    return named | {"kind": dataset.kind} if isinstance(dataset, Dataset) else named
+
+
 def commit_json(identifier: str, commit: Commit) -> dict[str, Any]:
-    fields: dict[str, Any] = msgspec.to_builtins(commit)
-    return {"id": identifier, "parents": list(commit.parents)} | fields
+    """Every field of a version, empty ones too: a program need not ask which are there. `id` is what every
+    record calls its own; `commit` is the same under the word by which others name it."""
+    fields = {field: getattr(commit, field) for field in Commit.__struct_fields__}
+    found: dict[str, Any] = plain(msgspec.to_builtins(fields))
+    return {"id": identifier, "commit": identifier} | found
+
+
+def landed_json(
+    repository: Repository, dataset: Dataset, base: str | None, made: Committed | None
+) -> dict[str, Any]:
+    """The version that a commit or an import led to, with the same fields where nothing had changed since
+    `base`: then it is that one, and it landed nowhere."""
+    if made:
+        landed = made.landed
+        version = landed.move.version if landed.how in ("moved", "carried") else None
+        shown = commit_json(made.commit_id, made.commit) | {"version": version_json(version)}
+        return shown | {"changed": True, "landed": landed.how, "head": landed.head}
+    shown = commit_json(base, repository.commit(base)) if base else dict.fromkeys(_COMMIT_FIELDS)
+    number = repository.refs.version_of(dataset, base) if base else None
+    return shown | {"version": version_json(number), "changed": False, "landed": None, "head": None}
+
+
+def version_json(number: int | None) -> str | None:
+    """A model's number as it is typed behind NAME@."""
+    return f"v{number}" if number else None
 
 
 def path_json(raw: bytes) -> dict[str, str]:
@@ -56,18 +87,22 @@ def change_counts(changes: Sequence[Change]) -> str:
     return render.changed(*counts(changes))
 
 
+def changed_files(changes: Sequence[Change]) -> str:
+    return f"{change_counts(changes)} file{'' if len(changes) == 1 else 's'}" if changes else "the same files"
+
+
 def show_changes(
     changes: Sequence[Change], notes: Mapping[bytes, str] | None = None, *, folded: bool = True,
-    renamed: Sequence[tuple[bytes, bytes]] = (),
+    renamed: Sequence[tuple[bytes, bytes]] = (), ignored: Container[bytes] = (),
 ) -> None:  # fmt: skip
     """The changes by sort; many in one folder as a count. `notes` by path stand instead of sizes; what was
-    `renamed` (old path, new path) is neither new nor removed."""
+    `renamed` (old path, new path) is neither new nor removed, and what is `ignored` by now is still there."""
     notes = notes or {}
     rows = _renamings(renamed)
     moved = {path for pair in renamed for path in pair}
     changes = [change for change in changes if change.path not in moved]
-    for sort in ("changed", "added", "removed"):
-        some = [change for change in changes if change.sort == sort]
+    for sort in ("changed", "added", "removed", "ignored"):
+        some = [one for one in changes if sort == ("ignored" if one.path in ignored else one.sort)]
         rows += [("", _WORDS[sort], *cells) for cells in _lines(some, notes, folded=folded)]
     render.table(rows)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from kamld import clock
 from kamld.errors import Invalid, UsageError
 from kamld.exchange.dvc import History, Project
-from kamld.exchange.imported import Imported, earlier, name_taken
+from kamld.exchange.imported import Imported, earlier, kept_apart, name_taken
 from kamld.exchange.items import Item, Source, checked, refused
 from kamld.exchange.notes import Notes
 from kamld.records.history import Imported as Origin
@@ -75,6 +75,9 @@ def import_from(
     shape = (len(entries), int(entries.sizes.sum()), read, writer.bytes_added)
     if before and base and dataset and before.tree == version.commit.tree:
         return Imported(dataset, source, False, base, None, [], *shape)
+    apart = kept_apart(repository, dataset, into, source) if dataset else None
+    if apart and dataset and repository.commit(apart[1]).tree == version.commit.tree:
+        return Imported(dataset, source, False, apart[1], None, [], *shape, branch=apart[0])
     changes = diff(repository.tree(before) if before else None, repository.tree(version.commit))
     of = dataset or repository.create(name, "model" if model or source.model else "dataset")
     committed = repository.land_version(of, into, version, author=author)

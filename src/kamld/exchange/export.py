@@ -1,33 +1,47 @@
 """Taking a version out of a hub: into a folder, or an archive whose bytes depend on the version alone.
 
-An archive is written beside its place and moved there when it is whole. What the target cannot hold
+An archive is written beside its place and appears there when it is whole. What the target cannot hold
 is refused by name before anything is written.
 """
 
+import errno
 import gzip
 import io
 import os
+import shutil
 import tarfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import zstandard
 
-from kamld import clock, ids
+from kamld import clock
 from kamld.blobs import filesystem_fault
 from kamld.errors import Conflict, Invalid
 from kamld.records.history import Commit
 from kamld.store import Entries, Objects, Progress
 from kamld.store.trees import EXECUTABLE, FOLDER, SYMLINK, Entry, present
 from kamld.workspace.checkout import write_folder
+from kamld.workspace.leftovers import left_in, make_folder, remove_left
 from kamld.workspace.placing.paths import check_paths
 
 _BATCH = 256  # small files that are read in the order in which they lie, then written in that of names
 _SMALL = 64 * 1024
+_WRITTEN = {
+    ".tar": "tar", ".tar.gz": "tar.gz", ".tgz": "tar.gz", ".tar.zst": "tar.zst", ".tzst": "tar.zst",
+    ".zip": "zip",
+}  # fmt: skip
+# Whoever types one of these wants no folder. The longest first, so that the message names all of it.
+_NOT_WRITTEN = (
+    ".tar.bz2", ".tar.xz", ".tar.lz4", ".tar.lzma", ".tar.lz", ".tar.br", ".tar.z", ".tbz2", ".tbz", ".txz",
+    ".rar", ".7z", ".gz", ".bz2", ".xz", ".zst", ".lz4", ".lzma", ".lz", ".br", ".z", ".cab", ".iso", ".jar",
+    ".cpio", ".squashfs", ".dmg", ".arj", ".lha",
+)  # fmt: skip
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # FAT, some network disks
 _EARLIEST_ZIP = (1980, 1, 1, 0, 0, 0)
 
 
@@ -42,8 +56,8 @@ def export(
     objects: Objects, commit: Commit, entries: Entries, target: Path | IO[bytes], *,
     threads: int, progress: Progress | None = None,
 ) -> Exported:  # fmt: skip
-    """What was purged is left out. Raises Conflict (target_exists), Invalid (unsafe_path, name_not_kept),
-    SystemFault."""
+    """What was purged is left out. Raises Conflict (target_exists), Invalid (unsafe_path, name_not_kept,
+    unknown_archive), SystemFault."""
     kind = "tar" if not isinstance(target, Path) else kind_of(target.name)
     check_paths(entries)
     entries, _ = present(objects, entries)
@@ -59,12 +73,17 @@ def export(
 
 
 def kind_of(name: str) -> str:
-    """By the name alone: what is no archive is a folder."""
-    suffixes = {
-        ".tar": "tar", ".tar.gz": "tar.gz", ".tgz": "tar.gz", ".tar.zst": "tar.zst", ".tzst": "tar.zst",
-        ".zip": "zip",
-    }  # fmt: skip
-    return next((kind for suffix, kind in suffixes.items() if name.lower().endswith(suffix)), "folder")
+    """By the name alone: what is no archive is a folder. Raises Invalid (unknown_archive)."""
+    for suffix, kind in _WRITTEN.items():
+        if name.lower().endswith(suffix):
+            return kind
+    other = next((suffix for suffix in _NOT_WRITTEN if name.lower().endswith(suffix)), None)
+    if other:
+        raise Invalid(
+            "unknown_archive", f'"{name}" would be an archive of a kind that kamld does not write ({other}).',
+            f"It writes {', '.join(_WRITTEN)}; any other name makes a folder.",
+        )  # fmt: skip
+    return "folder"
 
 
 def _check_names(kind: str, entries: Entries) -> None:
@@ -84,25 +103,39 @@ def _check_names(kind: str, entries: Entries) -> None:
 
 @contextmanager
 def _beside(target: Path) -> Iterator[IO[bytes]]:
-    """A file that gets the name `target` at the end, if all goes well."""
-    place = target.with_name(f".{target.name[:100]}.{ids.new_id()}")
+    """A file that gets the name `target` at the end, if all goes well. One that a kill left goes with the
+    next export or checkout there."""
     try:
         if os.path.lexists(target):
             raise Conflict("target_exists", f"{target} is there already.", "Name another, or move it away.")
         target.parent.mkdir(parents=True, exist_ok=True)
+        remove_left(left_in(target.parent))
+        folder, lock = make_folder(target.parent)
         try:
-            with open(place, "xb") as file:
+            with open(folder / "archive", "xb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.link(place, target)  # which, unlike a renaming, replaces nothing
+            _name(folder / "archive", target)
         except FileExistsError:
             raise Conflict("target_exists", f"{target} is there already.", "Name another.") from None
         finally:
-            with suppress(FileNotFoundError):
-                place.unlink()
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
     except OSError as error:
         raise filesystem_fault(error, str(target)) from None
+
+
+def _name(file: Path, target: Path) -> None:
+    """Raises FileExistsError."""
+    try:
+        os.link(file, target)  # which, unlike a renaming, replaces nothing
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(target):
+            raise FileExistsError(target) from None
+        os.rename(file, target)
 
 
 def _write(

@@ -7,6 +7,8 @@ from kamld.exchange.items import Source
 from kamld.records.history import Commit, Dataset
 from kamld.records.names import MAIN, Name
 from kamld.store import Change, Committed, Repository
+from kamld.store.commits import reached
+from kamld.store.refs.landing import is_conflict_branch
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Imported:
     versions: int = 1
     tags: tuple[str, ...] = ()  # that are new
     remarks: tuple[str, ...] = ()  # what did not come, and why
+    branch: str = ""  # nothing had changed, and `base` is kept apart on this one
 
 
 def is_from(commit: Commit, source: Source) -> bool:
@@ -46,9 +49,22 @@ def earlier(repository: Repository, dataset: Dataset, branch: str, source: Sourc
     return None
 
 
+def kept_apart(repository: Repository, dataset: Dataset, into: str, source: Source) -> tuple[str, str] | None:
+    """The newest import from this source that was kept apart from a branch and is still: its own, and it."""
+    found = []
+    main = repository.refs.find(dataset, into)
+    for ref in repository.live_refs(dataset):
+        if ref.kind == "branch" and ref.commit and is_conflict_branch(ref.name, into):
+            commit = repository.commit(ref.commit)
+            theirs = main and main.commit and reached(repository.objects, [main.commit], [ref.commit])
+            if is_from(commit, source) and not theirs:
+                found.append((commit.time, ref.name, ref.commit))
+    return max(found)[1:] if found else None
+
+
 def name_taken(name: Name, source: Source) -> Conflict:
     return Conflict(
         "name_taken",
         f"There is a dataset or model {name} already, and it was not imported from {source.source}.",
-        "Give another NAME, or put it on a branch of its own with --branch.",
+        "Give another NAME, or put it on a branch of its own with --into.",
     )

@@ -8,7 +8,7 @@ from kamld import clock
 from kamld.errors import NotFound, SystemFault
 from kamld.reading.folders import Folders
 from kamld.store import Entries, Repository
-from kamld.store.trees import Entry
+from kamld.store.trees import Entry, decode_page
 
 _SMALL = 64 * 1024  # such an object is one piece, and read whole
 _SMALL_KEPT = 64  # of them, for who reads one in parts
@@ -52,6 +52,22 @@ class Beneath:
         piece = memoryview(data)[offset : offset + len(target)]
         target[: len(piece)] = piece
         return len(piece)
+
+    def forget(self) -> None:
+        """What was read stays nowhere here."""
+        with self._lock:
+            self._small.clear()
+            self._pages.clear()
+            self._large.clear()
+
+    def paths_of(self, identifiers: frozenset[bytes]) -> Iterator[bytes]:
+        """At which the version has any of these. Reads the whole list of its files."""
+        for page in self.tree.pages:
+            entries = decode_page(self._objects.read(page.id))
+            blob = entries.ids.tobytes()
+            for row, path in enumerate(entries.paths):
+                if blob[32 * row : 32 * row + 32] in identifiers:
+                    yield path
 
     def whole(self, identifier: bytes) -> bytes:
         return self._objects.read(identifier)

@@ -14,7 +14,7 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from threading import Lock, get_ident
 from types import SimpleNamespace
@@ -94,7 +94,7 @@ class Kernel(mfusepy.FUSE):  # type: ignore[misc]  # it ships no types
 
     def __init__(
         self, view: View, changes: Changeable | None, folder: str, name: str, own: Path,
-        ready: Callable[[], None],
+        ready: Callable[["Kernel"], None],
     ) -> None:  # fmt: skip
         """`own` is what `.kamld` leads to, which no listing shows. `ready` is called when the mount is
         there. Raises RuntimeError where it could not be made."""
@@ -106,6 +106,8 @@ class Kernel(mfusepy.FUSE):  # type: ignore[misc]  # it ships no types
         self._listings: dict[int, _Listing] = {}
         self._numbers = itertools.count(1)
         self._lock = Lock()
+        self._folder = folder
+        self._to_drop = frozenset[bytes]()
         self._threads: set[int] = set()  # of libfuse's, whose Python state stays
         operations = SimpleNamespace(use_ns=True)
         for operation in _READING + (_WRITING if changes else ()):
@@ -122,10 +124,27 @@ class Kernel(mfusepy.FUSE):  # type: ignore[misc]  # it ships no types
         settings.entry_timeout = settings.attr_timeout = settings.negative_timeout = _FOR_LONG_S
         connection.contents.max_write = max(connection.contents.max_write, _LARGEST_WRITE)
         connection.contents.max_readahead = _LARGEST_WRITE
-        self._ready()
+        self._fuse = ctypes.c_void_p(mfusepy._libfuse.fuse_get_context().contents.fuse)
+        self._ready(self)
 
     def destroy(self, _private: Any) -> None:
         """Nothing is left to do: all is on the disk."""
+
+    def drop(self, paths: Iterable[bytes]) -> None:
+        """Have the system forget what it keeps of these files' content. By asking a question, for libfuse
+        goes away at any moment, but not within an answer. Not from within one. Raises OSError."""
+        self._to_drop = self._to_drop.union(paths)
+        if self._to_drop:
+            os.statvfs(self._folder)
+        if self._to_drop:
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN), self._folder)
+
+    def _drop(self) -> None:
+        paths, self._to_drop = self._to_drop, frozenset()
+        for path in paths:
+            failed = mfusepy._libfuse.fuse_invalidate_path(self._fuse, b"/" + path)
+            if failed not in (0, -errno.ENOENT):  # the latter: it knows nothing of it
+                log.error("what the system keeps of %r could not be dropped: %s", path, os.strerror(-failed))
 
     # Looking
 
@@ -164,6 +183,7 @@ class Kernel(mfusepy.FUSE):  # type: ignore[misc]  # it ships no types
         return 0
 
     def statfs(self, _path: bytes, buffer: Any) -> int:
+        self._drop()
         found, into = self._view.room(), buffer.contents
         for field in ("bsize", "frsize", "blocks", "bfree", "bavail", "files", "ffree", "favail", "namemax"):
             setattr(into, f"f_{field}", getattr(found, f"f_{field}"))

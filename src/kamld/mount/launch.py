@@ -1,5 +1,6 @@
 """Beginning and ending mounts: what can be wrong is said before anything is started."""
 
+import atexit
 import ctypes
 import json
 import os
@@ -68,7 +69,7 @@ def prepare(
     if writable and resolved.branch is None:
         raise Invalid(
             "not_a_branch", f"Only a branch can be mounted to be written to; {revision} is none.",
-            f"Make one there: kamld branch {dataset.name}@{revision} NEW; then mount {dataset.name}@NEW.",
+            f"Make one there: kamld branch {dataset.said}@{revision} NEW; then mount {dataset.said}@NEW.",
         )  # fmt: skip
     _check_free(folder)
     place = place_of(mounts, folder, dataset.id)
@@ -90,7 +91,7 @@ def prepare(
     )  # fmt: skip
     record = MountRecord(
         folder=str(folder), project=dataset.project, name=dataset.name, revision=revision,
-        commit=resolved.commit_id, writable=writable, made=made,
+        commit=resolved.commit_id, writable=writable, made=made, kind=dataset.kind,
     )  # fmt: skip
     return place, record, binding
 
@@ -115,8 +116,8 @@ def _check_layer(place: Path, folder: Path, dataset: Dataset, resolved: Resolved
     branch = bound.branch if bound else before.revision
     raise Conflict(
         "uncommitted_layer",
-        f"What was written to {dataset.name}@{branch} at {folder} is not committed yet.",
-        f"Go on with it: kamld mount {dataset.name}@{branch} {folder} --write. Or throw it away:"
+        f"What was written to {dataset.said}@{branch} at {folder} is not committed yet.",
+        f"Go on with it: kamld mount {dataset.said}@{branch} {folder} --write. Or throw it away:"
         f" kamld umount {folder} --discard",
     )
 
@@ -150,13 +151,23 @@ def start(place: Path, command: Sequence[str], environment: Mapping[str, str]) -
 _ours: list["subprocess.Popen[bytes]"] = []  # waited for when they end, so that no zombie stays
 
 
+def _leave() -> None:
+    """They outlive us on purpose, of which Python would warn who asks it to."""
+    for process in _ours:
+        process.returncode = process.poll() or 0
+
+
+atexit.register(_leave)
+
+
 def _why(place: Path, status: int) -> KamldError:
     """What the process said last, as it would have been raised here."""
     lines = (place / "log").read_text("utf-8", "replace").strip().splitlines()
     with suppress(ValueError, LookupError, TypeError):
         said = json.loads(lines[-1])["error"]
         kind = Conflict if status == 1 else SystemFault
-        return kind(said["code"], said["message"], said["hint"])
+        above = said["code"] == "mount_failed" and lines[:-1]  # what the system had to say
+        return kind(said["code"], said["message"], f"It said: {above[-1]}" if above else said["hint"])
     last = lines[-1] if lines else "it left no word."
     return SystemFault("mount_failed", f"The mount did not start: {last}", f"See {place / 'log'}.")
 
@@ -181,11 +192,12 @@ def end(mount: Mount, *, discard: bool = False) -> Mount:
     _wait_for_end(mount)
     if discard:
         forget(place)
+    bound = mount.bound  # which goes with what was thrown away
     left = next((m for m in all_mounts(place.parent) if m.place == place), None)
     if mount.record.made:
         with suppress(OSError):
             folder.rmdir()
-    return left or Mount(place, mount.record, "ended", has_changes=False)
+    return left or Mount(place, mount.record, "ended", has_changes=False, bound=bound)
 
 
 def unmount(folder: Path, *, gone: bool) -> None:
@@ -216,7 +228,9 @@ def _users(folder: Path) -> list[str]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            held = [process / "cwd", *(process / "fd").iterdir()]
+            held = list((process / "fd").iterdir())
+            if process.name != str(os.getpid()):  # where we were called is where somebody else is
+                held.append(process / "cwd")
             if any(_leads_into(link, folder) for link in held):
                 found.append(f"{(process / 'comm').read_text().strip()} ({process.name})")
     return sorted(found)

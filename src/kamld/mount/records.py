@@ -23,11 +23,13 @@ import msgspec
 
 from kamld import ids
 from kamld.blobs import filesystem_fault
-from kamld.errors import Conflict
+from kamld.errors import Conflict, KamldError
 from kamld.mount.journal import base_of_changes
 from kamld.mount.layer import JOURNAL
 from kamld.records.encoding import encode
+from kamld.records.history import Kind
 from kamld.store.gc import Root
+from kamld.workspace.binding import Binding, read_binding
 from kamld.workspace.mounted import LAYER, RECORD
 
 TYPE = "fuse.kamld"
@@ -46,17 +48,29 @@ class MountRecord(msgspec.Struct, frozen=True, kw_only=True):
     made: bool  # the folder was made for the mount, and goes with it
     pid: int = 0  # of who serves it; 0: it is about to be
     since: str = ""
+    kind: Kind | None = None  # None: mounted by a kamld that did not note it
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
     """`state`: mounted; broken, where the process that served it is gone; kept, where only what was
-    written to it is left."""
+    written to it is left. `bound`: what a folder that is written to has come to since it was mounted."""
 
     place: Path
     record: MountRecord
     state: str
     has_changes: bool
+    bound: Binding | None = None
+
+    @property
+    def commit(self) -> str:
+        """The version that its files come from now."""
+        return self.bound.commit if self.bound else self.record.commit
+
+    @property
+    def revision(self) -> str:
+        """What it was mounted as; the branch that it is on now, where that is another."""
+        return self.bound.branch or self.record.revision if self.bound else self.record.revision
 
 
 def place_of(mounts: Path, folder: Path, dataset: str) -> Path:
@@ -74,10 +88,17 @@ def all_mounts(mounts: Path) -> list[Mount]:
         is_there = there.get(record.folder) == source_of(place)
         if served or is_there or changes:
             state = "mounted" if served and record.pid else "broken" if is_there else "kept"
-            found.append(Mount(place, record, state, changes))
+            found.append(Mount(place, record, state, changes, _bound(place) if record.writable else None))
         else:
             forget(place)
     return found
+
+
+def _bound(place: Path) -> Binding | None:
+    """None where that is damaged: a list shows what was mounted, then."""
+    with suppress(KamldError):
+        return read_binding(place / LAYER)
+    return None
 
 
 def read_record(place: Path) -> MountRecord | None:

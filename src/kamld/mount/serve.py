@@ -16,6 +16,7 @@ from kamld.errors import KamldError, SystemFault
 from kamld.mount.beneath import Beneath
 from kamld.mount.changes import UNKNOWN, changed, everything_changed, told_by_content
 from kamld.mount.control import Control
+from kamld.mount.forgetting import Forgetting
 from kamld.mount.kernel import Kernel
 from kamld.mount.layer import Layer
 from kamld.mount.names import Names, Node
@@ -55,12 +56,16 @@ def serve(
             work = _Work(repository, folder, bound.commit, pin) if record.writable else None
             if work:
                 stack.callback(work.end)
-            view = work.layer if work else _Fixed(Beneath(repository, bound.commit))
+            shown = work or _Fixed(Beneath(repository, bound.commit))
+            view = shown.layer if isinstance(shown, _Work) else shown
+            forgetting = Forgetting(repository, shown.beneath, shown.elsewhere)
+            stack.callback(forgetting.close)
             control = Control(place, work)
             stack.callback(control.close)
             now = msgspec.structs.replace(record, pid=os.getpid(), since=clock.now(), commit=bound.commit)
 
-            def mounted() -> None:
+            def mounted(kernel: Kernel) -> None:
+                forgetting.begin(kernel.drop)
                 began.append(now)
                 write_record(place, now)
                 ready()
@@ -110,6 +115,14 @@ class _Work:
         with layer.lock:
             changes, base = changed(layer.names, self._ignores()), layer.start.commit
         return (told_by_content(changes, self._id_of) if by_content else changes), base
+
+    def beneath(self) -> Beneath:
+        return self.layer.names.beneath
+
+    def elsewhere(self, identifiers: frozenset[bytes]) -> list[bytes]:
+        with self.layer.lock:
+            changes = everything_changed(self.layer.names)
+        return [one.path for one in changes if one.new and one.new.id in identifiers]
 
     def hold(self) -> None:
         self.layer.hold()
@@ -170,6 +183,12 @@ class _Fixed:
         if node is None:
             raise FileNotFoundError(2, "")
         return node
+
+    def beneath(self) -> Beneath:
+        return self._beneath
+
+    def elsewhere(self, _: frozenset[bytes]) -> tuple[()]:
+        return ()
 
     def children(self, path: bytes) -> Iterator[tuple[bytes, Node]]:
         return self._names.children(path)

@@ -6,12 +6,13 @@ What is really called so comes first: `a[1].png` is the file of that name where 
 import os
 from difflib import get_close_matches
 from itertools import islice
+from shlex import quote
 
-from kamld.errors import NotFound
+from kamld.errors import Invalid, NotFound
 from kamld.reading.folders import Folders
 from kamld.records.globs import Glob, is_glob
 from kamld.store import Entries
-from kamld.store.trees import FOLDER, Entry, entries_of
+from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK, Entry, entries_of
 
 _LOOKED_AT = 10_000  # names of a folder that are compared with one that is not there
 _SHOWN = 3
@@ -32,6 +33,40 @@ def chosen(folders: Folders, path: str, where: str) -> Entries:
     if asked and not len(found):
         raise no_such(folders, asked, where)
     return found
+
+
+def one_file(folders: Folders, path: str, where: str) -> Entry:
+    """The file of this path, or the only one of this pattern. Raises as `chosen`, and Invalid (no_path,
+    which_file, not_a_file)."""
+    path = path.strip("/")
+    if not path:
+        raise Invalid("no_path", f'"{where}" names no file.', f"Write a path behind a colon: {where}:PATH")
+    found = list(chosen(folders, path, where).rows())
+    entry = found[0]
+    one = entry.path == os.fsencode(path) or pattern_of(folders, path)
+    if one and len(found) > 1:
+        some = ", ".join(os.fsdecode(row.path) for row in found[:_SHOWN])
+        more = ", …" if len(found) > _SHOWN else ""
+        raise Invalid(
+            "which_file", f'"{path}" matches {len(found):,} files in {where}: {some}{more}.',
+            f"Name one; kamld ls {quote(f'{where}:{path}')} lists all.",
+        )  # fmt: skip
+    if not one or entry.kind not in (FILE, EXECUTABLE):
+        raise _not_a_file(folders, path, where, entry if one else None)
+    return entry
+
+
+def _not_a_file(folders: Folders, path: str, where: str, entry: Entry | None) -> Invalid:
+    """`entry` None: it is a folder that is not empty."""
+    if entry and entry.kind == SYMLINK:
+        target = os.fsdecode(folders.target(entry))
+        there = os.path.normpath(os.path.join(os.path.dirname(path), target))
+        found = folders.find(os.fsencode(there))
+        way = f"kamld cat {quote(f'{where}:{there}')}" if found and found.kind in (FILE, EXECUTABLE) else ""
+        return Invalid("not_a_file", f'"{path}" in {where} is a link to {target}.', way)
+    empty = "an empty folder" if entry else "a folder"
+    way = f"kamld ls {quote(f'{where}:{path}')} shows what is in it."
+    return Invalid("not_a_file", f'"{path}" in {where} is {empty}.', "" if entry else way)
 
 
 def no_such(folders: Folders, path: str, where: str) -> NotFound:

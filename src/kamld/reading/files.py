@@ -9,10 +9,11 @@ from typing import BinaryIO, overload
 
 import numpy as np
 
+from kamld.errors import NotFound
+from kamld.reading.choose import chosen
 from kamld.reading.folders import Folders
-from kamld.records.globs import Glob
 from kamld.store import Entries, Objects, Tree
-from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK, Entry, entries_of
+from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK, Entry
 
 KINDS = {FILE: "file", EXECUTABLE: "executable", SYMLINK: "link", FOLDER: "folder"}
 
@@ -82,11 +83,14 @@ def file_of(objects: Objects, row: Entry) -> File:
     return File(os.fsdecode(row.path), row.size, row.id.hex(), KINDS.get(row.kind, "file"), objects)
 
 
-def files_of(objects: Objects, tree: Tree, pattern: str | None) -> Files:
-    """All files, or those of a pattern; empty folders are none."""
-    if not pattern:
-        entries = tree.entries()
-        return Files(objects, entries.take(np.flatnonzero(entries.kinds != FOLDER).tolist()))
-    folders = Folders(objects, tree)
-    entries = entries_of(list(folders.matching(Glob(pattern))))
-    return Files(objects, entries.take(np.flatnonzero(entries.kinds != FOLDER).tolist()))
+def files_of(objects: Objects, tree: Tree, pattern: str | None, where: str) -> Files:
+    """All files, or those of a pattern, of which there must be one; empty folders are none.
+
+    Raises NotFound (unknown_path, no_match) in words about `where`.
+    """
+    pattern = (pattern or "").strip("/")
+    entries = chosen(Folders(objects, tree), pattern, where) if pattern else tree.entries()
+    files = entries.take(np.flatnonzero(entries.kinds != FOLDER).tolist())
+    if pattern and not len(files):
+        raise NotFound("no_match", f'"{pattern}" in {where} is an empty folder: there are no files in it.')
+    return Files(objects, files)

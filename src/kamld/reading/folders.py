@@ -36,6 +36,10 @@ class Folders:
             return found
         return Entry(path, FOLDER, 0, _NOTHING) if self._has_inside(path) else None
 
+    def target(self, link: Entry) -> bytes:
+        """What a link leads to. Raises SystemFault."""
+        return self._objects.read(link.id)
+
     def children(self, path: bytes, after: bytes = b"") -> Iterator[Entry]:
         """What is directly in a folder, with whole paths, behind the one named `after`; nothing for what
         is no folder. What lies deeper is passed over, not read."""

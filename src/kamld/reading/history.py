@@ -3,11 +3,14 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from kamld.records.globs import Glob
 from kamld.records.history import Commit
 from kamld.store import Change, Repository, Tree
 from kamld.store.trees import diff
+
+_LOOKED_AT = 500  # commits, for when something was removed
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,19 @@ def steps(repository: Repository, start: str, path: bytes, glob: Glob | None) ->
         sides = [[c for c in side if glob is None or _is_of(glob, c)] for side in found]
         if all(sides):
             yield Step(commit_id, commit, sides[0], before_gone=bool(olders) and olders[0] is None)
+
+
+def removed_by(repository: Repository, start: str, path: bytes) -> tuple[str, str] | None:
+    """The newest commit before `start` that removed what was at this path, and one that still has it. None:
+    nothing was there, as far back as is looked."""
+    after: dict[str, str] = {}
+    for commit_id, commit in islice(repository.log(start), _LOOKED_AT):
+        tree = repository.kept_tree(commit)
+        if tree and len(tree.under(path)):
+            return after.get(commit_id, commit_id), commit_id
+        for parent in commit.parents:
+            after.setdefault(parent, commit_id)
+    return None
 
 
 def _is_of(glob: Glob, change: Change) -> bool:

@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from kamld.records.names import Name
+
 # A later version may add to any of these: lists pass on what they do not know, deciders raise newer_record.
 Kind = str  # dataset, model
 RefKind = str  # branch, tag, alias
@@ -17,6 +19,11 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     kind: Kind
     created: str
+
+    @property
+    def said(self) -> str:
+        """Its name as a person types it here."""
+        return Name(self.project, self.name).said
 
 
 class Named(Dataset, frozen=True, kw_only=True, omit_defaults=True):
@@ -120,6 +127,8 @@ class Move(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     commit: str | None = None
     version: int | None = None  # a model's main only: the number that this move gave
     amends: bool = False  # the commit before is replaced by this one, not continued
+    lost: bool = False  # no move: what the ref named up to here is not known any more
+    carries: str | None = None  # a folder's version, of which `commit` has only what it changed
 
 
 class Protection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -136,7 +145,9 @@ class Ref(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `older` is the key of the sealed part before it, if there is one. `highest` is the largest version
     number that any move gave, of a model's main only. `protection` is kept here so that no move can
-    overtake it: whoever moves the ref replaces the very record that says so.
+    overtake it: whoever moves the ref replaces the very record that says so. So it is with `swept`: each
+    collection gives branches another before it deletes, and whoever read the ref before that, and slept,
+    cannot move it without looking again.
     """
 
     name: str
@@ -145,6 +156,7 @@ class Ref(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     older: str | None = None
     highest: int = 0
     protection: Protection | None = None  # of a branch only
+    swept: str = ""
 
     @property
     def last(self) -> Move:
@@ -186,9 +198,10 @@ class Condemned(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SeenRefs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Keys of the refs that there were when something was condemned last."""
+    """Keys of the refs that there were when a collection was begun last."""
 
     refs: tuple[str, ...] = ()
+    round: str = ""  # of the collection that began last
 
 
 class SealedMoves(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

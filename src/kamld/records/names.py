@@ -21,6 +21,7 @@ _REVISION = re.compile(
     r"(?P<base>[^@~{}:/\s]*)(?:(?P<at>@?)\{(?P<time>[^{}]*)\})?(?P<steps>(?:~[0-9]{0,9})*)"
 )
 _FORBIDDEN_IN_REF = frozenset("/@:~{} \t\r\n\0")
+_short = "default"  # the project that a person need not write; of the whole process, and for words alone
 
 
 class Name(msgspec.Struct, frozen=True, order=True):
@@ -31,6 +32,18 @@ class Name(msgspec.Struct, frozen=True, order=True):
 
     def __str__(self) -> str:
         return f"{self.project}/{self.name}"
+
+    @property
+    def said(self) -> str:
+        """As a person types it here: the project is left out where a name without one has it anyway."""
+        return self.name if self.project == _short else str(self)
+
+
+def leave_out(project: str) -> None:
+    """From now on this is the project that names in messages and suggested commands are written without,
+    "" for none. Doors say so, who know the settings; nothing is ever decided by it."""
+    global _short
+    _short = project
 
 
 class Revision(msgspec.Struct, frozen=True):

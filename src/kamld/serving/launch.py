@@ -1,5 +1,6 @@
 """Finding a hub's serving process, starting it when it is not there, waiting for it to end."""
 
+import atexit
 import subprocess
 import time
 from collections.abc import Sequence
@@ -19,6 +20,15 @@ _LOG_MAX = 10_000_000  # bytes; a longer log is put aside at the next start
 PASSING = ("server_not_running", "connection_lost", "server_stopping", "bad_token")
 
 _started: list[subprocess.Popen[bytes]] = []  # polled, so that none stays behind as a zombie
+
+
+def _leave() -> None:
+    """They outlive us on purpose, of which Python would warn who asks it to."""
+    for process in _started:
+        process.returncode = process.poll() or 0
+
+
+atexit.register(_leave)
 
 
 def running(folder: Path) -> ServingState | None:

@@ -6,7 +6,7 @@ from typing import Any
 from kamld.errors import UsageError
 from kamld.records.history import Dataset, Split, SplitPart
 from kamld.records.names import Name, parse_name
-from kamld.splits.make import recorded_rule
+from kamld.splits.parts import recorded_parts, recorded_rule
 from kamld.splits.rule import fractions
 from kamld.store import Repository
 
@@ -49,26 +49,42 @@ class Asked:
             )
 
 
-def settle(repository: Repository, source: Dataset, asked: Asked) -> tuple[Split, dict[str, Name]]:
-    """The rule, by default that of the parts there are; and the dataset's name for each part, the largest
-    first, or for a view that of "". Raises UsageError, Invalid (bad_share, bad_name)."""
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """`names`: the dataset's for each part, the largest first; for a view that of "". `repeated`: the rule is
+    that of the parts there are."""
+
+    rule: Split
+    names: dict[str, Name]
+    repeated: bool
+
+
+def settle(repository: Repository, source: Dataset, asked: Asked) -> Settled:
+    """The rule, by default that of the parts there are, under whatever names they and their source have
+    today. Raises UsageError, Invalid (bad_share, bad_name), Conflict (several_splits)."""
     asked.check()
-    shares = asked.parts or fractions(_TEST if asked.test is None else asked.test)
     said, project = asked._said, source.project
     anything = bool(said) or asked.test is not None or bool(asked.parts)
     if asked.view:
         name = parse_name(asked.view, project)
         known = recorded_rule(repository, source, [name])
         if asked.where:
-            return _rule((), said), {"": name}
+            return Settled(_rule((), said), {"": name}, repeated=False)
         if known is None or anything:
             raise UsageError("usage", "--as needs a condition.", "Say which files: --where 'size > 10000'")
-        return known, {"": name}
+        return Settled(known, {"": name}, repeated=True)
+    there = None if anything else recorded_parts(repository, source, asked.prefix)
+    if there:
+        rule, names = there
+        return Settled(rule, {part: names[part] for part in _in_order(rule)}, repeated=True)
+    rule = _rule(asked.parts or fractions(_TEST if asked.test is None else asked.test), said)
     beginning = asked.prefix or source.name
-    usual = [parse_name(f"{beginning}-{part}", project) for part in ("train", "test")]
-    rule = (None if anything else recorded_rule(repository, source, usual)) or _rule(shares, said)
-    in_order = sorted(rule.parts, key=lambda part: -part.share)
-    return rule, {part.name: parse_name(f"{beginning}-{part.name}", project) for part in in_order}
+    names = {part: parse_name(f"{beginning}-{part}", project) for part in _in_order(rule)}
+    return Settled(rule, names, repeated=False)
+
+
+def _in_order(rule: Split) -> list[str]:
+    return [part.name for part in sorted(rule.parts, key=lambda part: -part.share)]
 
 
 def _rule(parts: tuple[SplitPart, ...], said: dict[str, Any]) -> Split:

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from kamld.errors import Conflict, Invalid
+from kamld.errors import Invalid
 from kamld.records.history import Dataset, Origin, Split
-from kamld.records.names import MAIN, Name, Reference
+from kamld.records.names import MAIN, Name
 from kamld.splits import files
 from kamld.splits import rule as rules
 from kamld.splits.files import Before
+from kamld.splits.parts import part_head
 from kamld.splits.plan import Ints, Plan, Thresholds, hex_thresholds, plan, read_thresholds
 from kamld.splits.rows import RowParts, for_rows, row_parts, the_table
 from kamld.store import Entries, Repository, Writer
@@ -65,10 +66,10 @@ def split(
     """Make or renew the parts of a version; `names` has the dataset's name for each part, and for a
     view (a rule without parts) that of "".
 
-    Raises Conflict (name_taken, other_rule) where those names are something else, (protected_branch)
-    where they may not be moved, Invalid, NotFound.
+    Raises Conflict (name_taken, other_rule) where those names are something else, (part_changed,
+    protected_branch) where they may not be moved, Invalid, NotFound.
     """
-    heads = {part: _head(repository, source, name) for part, name in names.items()}
+    heads = {part: part_head(repository, source.dataset, name) for part, name in names.items()}
     entries = repository.tree(source.commit).entries()
     if table := rule.rows or the_table(entries):
         rule = for_rows(rule, table)
@@ -95,33 +96,6 @@ def split(
         rule, tuple(parts), chosen.of, chosen.shared, made.leaked if made else 0,
         made.leaked_groups if made else (), made.short if made else (), len(kept), writer.bytes_added,
     )  # fmt: skip
-
-
-def recorded_rule(repository: Repository, source: Dataset, names: Sequence[Name]) -> Split | None:
-    """The rule by which one of these datasets was made from the source, for who does not repeat it."""
-    for name in names:
-        dataset = repository.names.find(name)
-        if dataset and repository.is_made(dataset):
-            commit = repository.resolve(Reference(name)).commit
-            if commit.split and commit.origin and commit.origin.dataset == source.id:
-                return msgspec.structs.replace(commit.split, part="", thresholds={})
-    return None
-
-
-def _head(repository: Repository, source: Resolved, name: Name) -> Resolved | None:
-    """What the part is now; None: it is still to be made."""
-    dataset = repository.names.find(name)
-    if dataset is None or not repository.is_made(dataset):
-        return None
-    repository.check_open(dataset, MAIN)
-    head = repository.resolve(Reference(name))
-    origin = head.commit.origin
-    if head.commit.split is None or origin is None or origin.dataset != source.dataset.id:
-        raise Conflict(
-            "name_taken", f"There is a dataset {name} already, not split from {source.dataset.name}.",
-            "Choose another name: --prefix for parts, --as for a view.",
-        )  # fmt: skip
-    return head
 
 
 def _settled(rule: Split, heads: Sequence[Resolved]) -> tuple[Split, Thresholds]:

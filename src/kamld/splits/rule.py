@@ -95,7 +95,7 @@ def check_known(rule: Split, where: str) -> Split:
 
 def check_same(asked: Split, there: Split, name: str) -> None:
     """Raises Conflict (other_rule)."""
-    if _essence(asked) != _essence(there):
+    if essence(asked) != essence(there):
         way = "--prefix" if there.parts else "--as"
         raise Conflict(
             "other_rule", f"{name} was made with {words(there)}.",
@@ -103,8 +103,9 @@ def check_same(asked: Split, there: Split, name: str) -> None:
         )  # fmt: skip
 
 
-def _essence(rule: Split) -> tuple[object, ...]:
-    shares = sorted((part.name, round(part.share, 9)) for part in rule.parts)
+def essence(rule: Split) -> tuple[object, ...]:
+    """What two rules that are the same have in common."""
+    shares = tuple(sorted((part.name, round(part.share, 9)) for part in rule.parts))
     return (shares, rule.seed, rule.by, rule.group, rule.where, rule.table, rule.rows, rule.file_column)
 
 

@@ -4,11 +4,12 @@ Bytes become objects named by their BLAKE3, objects are kept in packs, trees lis
 name trees, refs name commits. docs/format.md specifies what is on disk.
 """
 
-from kamld.store.objects import Holes, Objects, Place, Progress, Source, Writer, purged
+from kamld.store.objects import HEED_S, Holes, Objects, Place, Progress, Source, Writer, purged
 from kamld.store.repository import Committed, Repository, Version, open_hub
 from kamld.store.trees import Change, Entries, Tree
 
 __all__ = [
+    "HEED_S",
     "Change",
     "Committed",
     "Entries",

@@ -10,8 +10,8 @@ import msgspec
 
 from kamld import clock, ids
 from kamld.blobs import Blobs, Changed, Missing
-from kamld.errors import Conflict, Invalid, SystemFault
-from kamld.records.encoding import decode
+from kamld.errors import Conflict, Invalid, NotFound, SystemFault
+from kamld.records.encoding import damaged
 from kamld.store.chunking import Chunking
 from kamld.store.envelope import seal, unseal
 
@@ -20,7 +20,7 @@ FORMAT = 2
 DELETING = 2  # from which on anything may be deleted while others write
 
 
-class _Format(msgspec.Struct):
+class _Made(msgspec.Struct):
     format: int
 
 
@@ -42,16 +42,16 @@ class Hub(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
-def read_hub(blobs: Blobs) -> Hub:
-    """The record of the hub in this place; an empty place becomes one.
+def read_hub(blobs: Blobs, *, make: bool = True) -> Hub:
+    """The record of the hub in this place; with `make`, an empty place becomes one.
 
-    Raises SystemFault (newer_hub), Invalid (not_a_hub) where there is something else.
+    Raises SystemFault (newer_hub), Invalid (not_a_hub) where there is something else, NotFound (no_hub).
     """
     try:
         data = blobs.get(HUB)
     except Missing:
-        data = _make_hub(blobs)
-    made_as = decode(data.partition(b"\n")[0], _Format, HUB).format  # a newer hub may differ in all else
+        data = _make_hub(blobs, make=make)
+    made_as = _made_as(data)
     if made_as > FORMAT:
         raise SystemFault(
             "newer_hub",
@@ -59,6 +59,15 @@ def read_hub(blobs: Blobs) -> Hub:
             "Install a newer kamld.",
         )
     return unseal(data, Hub, HUB)
+
+
+def _made_as(data: bytes) -> int:
+    """Its format, whatever else a newer hub has. Raises SystemFault (damaged_record)."""
+    line = data.partition(b"\n")[0]
+    try:
+        return msgspec.json.decode(line, type=_Made).format
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise damaged(HUB, Hub, error) from None
 
 
 def upgrade(blobs: Blobs) -> tuple[Hub, Hub]:
@@ -80,7 +89,7 @@ def upgrade(blobs: Blobs) -> tuple[Hub, Hub]:
         return before, after
 
 
-def _make_hub(blobs: Blobs) -> bytes:
+def _make_hub(blobs: Blobs, *, make: bool) -> bytes:
     """The record of the hub, ours or that of somebody else who made it at the same moment."""
     something = next(iter(blobs.list("")), None)
     if something:
@@ -92,6 +101,9 @@ def _make_hub(blobs: Blobs) -> bytes:
                 f"{blobs.location} is not a hub, and not empty: it has {something.key}.",
                 "Name a hub or an empty folder: KAMLD_HUB, or hub in kamld.toml.",
             ) from None
+    if not make:
+        said = f"There is no hub at {blobs.location} yet."
+        raise NotFound("no_hub", said, "The first kamld commit makes it.")
     fresh = seal(Hub(format=FORMAT, id=ids.new_id(), created=clock.now(), chunking=Chunking()))
     try:
         blobs.swap(HUB, None, fresh)

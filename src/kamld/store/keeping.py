@@ -5,17 +5,21 @@ or a merge takes from elsewhere) may be in packs that are about to be deleted: t
 as it is stored, or it is too late. Do it under the lease of a writer, and name it before that ends.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from kamld import ids
 from kamld.errors import NotFound, SystemFault
 from kamld.records.history import Commit, Dataset
 from kamld.store.commits import apart
+from kamld.store.leases import Held
 from kamld.store.objects import Objects, Writer
 from kamld.store.refs import Refs
 from kamld.store.trees import EMPTY_ID, Entries, decode_tree, page_ids
 
+Done = TypeVar("Done")
 _AT_ONCE = 50_000  # files that are looked up together
 _GONE = ("missing_object", "missing_pack", "damaged_index")  # the last: while others write
 
@@ -48,12 +52,50 @@ def take_back_unless_whole(
                     dataset, ref.name, ref.kind, before, expected=commit_id, after=ref.last,
                     author=ref.last.author, reason=f"undo: {ref.last.reason}", passed=ref.protection,
                 )  # fmt: skip
-        raise SystemFault(
+        raise Slept("what the version needs was") from None
+
+
+class Slept(SystemFault):
+    """Nothing was changed. Whoever looks anew whether all is still kept may go on."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
             "slept",
-            "This machine slept for so long that what the version needs was collected meanwhile. Nothing was"
-            " changed.",
+            f"This machine slept for so long that {what} collected meanwhile. Nothing was changed.",
             "Do it again.",
-        ) from None
+        )
+
+
+class Relying(threading.local):
+    """The leases that what this thread is about to name relies on."""
+
+    def __init__(self) -> None:
+        self._leases: list[Held] = []
+
+    @contextmanager
+    def on(self, lease: Held | None) -> Iterator[None]:
+        self._leases += [lease] if lease else []
+        try:
+            yield
+        finally:
+            if lease:
+                self._leases.remove(lease)
+
+    def check(self) -> None:
+        """Raises Slept where this machine slept until one had run out."""
+        if any(lease.lost for lease in self._leases):
+            raise Slept("what was to be named may have been")
+
+
+def awake(do: Callable[[], Done]) -> Done:
+    """Do it; where this machine slept meanwhile, do it once more, which looks whether all is still kept."""
+    try:
+        return do()
+    except Slept as slept:
+        try:
+            return do()
+        except NotFound as error:
+            raise slept if error.code == "collected" else error from None
 
 
 def rely(

@@ -24,6 +24,7 @@ from kamld.store.envelope import seal, unseal
 
 PREFIX = "leases/"
 CONDEMNED = "gc/condemned.json"
+COLLECTING, REPAIRING = "collection", "repair"  # what the leases of those say who do that
 READING = "mount"  # a lease of who reads its commits and relies on nothing else: nobody waits for it
 SECONDS = 600.0  # that a lease lasts beyond its last renewal
 _GRACE = timedelta(minutes=5)  # by which the clocks of two machines may differ
@@ -77,7 +78,12 @@ class Leases:
     ) -> Held:  # fmt: skip
         """As `take`, until `end`, or until nobody has the `Held` any more."""
         held = Held(ids.new_id(), what, seconds, commits, trees, objects)
-        self._post(held)
+        try:
+            self._post(held)
+        except KamldError:
+            with suppress(KamldError):  # it may be there all the same, for as long as this process lives
+                self._blobs.delete(_key(held.id))
+            raise
         held.let_go = weakref.finalize(held, _forget, self, held.id, os.getpid())
         with self._lock:
             self._held[held.id] = weakref.ref(held)

@@ -9,23 +9,24 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from kamld import clock, ids
-from kamld.blobs import Blobs, Missing
-from kamld.errors import Conflict, Invalid, KamldError, NotFound, SystemFault
+from kamld.blobs import Blobs
+from kamld.errors import Conflict, KamldError, NotFound
 from kamld.records.history import Commit, Dataset, Kind, Move, Ref, RefKind
-from kamld.records.names import MAIN, Name, Reference, check_ref
-from kamld.store import packs, trees
+from kamld.records.names import MAIN, Name, Reference
+from kamld.store import trees
 from kamld.store.commits import ancestry, apart, is_ancestor, read_commit, write_commit
 from kamld.store.hub import Hub, read_hub
 from kamld.store.index import Index
-from kamld.store.keeping import none_collected, rely, secure, take_back_unless_whole
+from kamld.store.index.rebuild import rebuild
+from kamld.store.keeping import Relying, awake, none_collected, rely, secure, take_back_unless_whole
 from kamld.store.leases import Held, Leases, condemned
 from kamld.store.objects import Objects, Writer
 from kamld.store.objects.holes import guard
 from kamld.store.refs import Names, PendingMerges, Refs
 from kamld.store.refs.expiry import check_kept
-from kamld.store.refs.landing import Landed, amended_away, conflict_branch, move_branch, plan
+from kamld.store.refs.landing import LANDED, Landed, Step, conflict_branch, gone_from, move_branch, plan
 from kamld.store.refs.moves import protected
-from kamld.store.refs.revisions import Resolved, commits_of, reserved_version, resolve
+from kamld.store.refs.revisions import Resolved, check_new_ref, commits_of, resolve
 from kamld.store.repaging import write_changed
 from kamld.store.sealed import Sealed
 from kamld.store.trees import Entries, Tree
@@ -57,7 +58,8 @@ class Repository:
         self.index = Index(blobs)
         self.objects = Objects(blobs, self.index)
         self.names = Names(blobs)
-        self.refs = Refs(blobs)
+        self._relying = Relying()
+        self.refs = Refs(blobs, self._relying.check)
         self.merges = PendingMerges(blobs)
         self.sealed = Sealed(blobs)
         self.leases = Leases(blobs)
@@ -142,10 +144,15 @@ class Repository:
 
     def land_version(self, dataset: Dataset, branch: str, version: Version, *, author: str) -> Committed:
         """Raises NotFound (collected) where what it relied on was deleted while this machine slept."""
-        with self._all_there(dataset, version):
-            landed = self._land(dataset, branch, version.commit_id, author)
-            self._check_awake(dataset, version.lease, landed.head)
-        return Committed(version.commit_id, version.commit, landed)
+
+        def land() -> Landed:
+            with self._all_there(dataset, version):
+                landed = self._land(dataset, branch, version.commit_id, author)
+                self._check_awake(dataset, version.lease, landed.head)
+                return landed
+
+        with self._landing(version):
+            return Committed(version.commit_id, version.commit, awake(land))
 
     def _write_commit(
         self,
@@ -184,30 +191,36 @@ class Repository:
         """
         subject = version.commit.message.split("\n")[0][:100]
         word = "amend" if amends else "commit"
-        with self._all_there(dataset, version):
-            self._keep_parents(dataset, expected, version.commit)
-            move = self.refs.move(
-                dataset, branch, "branch", version.commit_id, expected=expected, author=author,
-                reason=f"{word}: {subject}" if subject else word, forward=expected is not None,
-                amends=amends, numbered=numbered,
-            )  # fmt: skip
-            self._check_awake(dataset, version.lease, version.commit_id)
-        landed = Landed("moved", branch, version.commit_id, move)
+
+        def land() -> Move:
+            with self._all_there(dataset, version):
+                self._keep_parents(dataset, expected, version.commit)
+                move = self.refs.move(
+                    dataset, branch, "branch", version.commit_id, expected=expected, author=author,
+                    reason=f"{word}: {subject}" if subject else word, forward=expected is not None,
+                    amends=amends, numbered=numbered,
+                )  # fmt: skip
+                self._check_awake(dataset, version.lease, version.commit_id)
+                return move
+
+        with self._landing(version):
+            landed = Landed("moved", branch, version.commit_id, awake(land))
         return Committed(version.commit_id, version.commit, landed)
 
     @contextmanager
     def _all_there(self, dataset: Dataset, version: Version) -> Iterator[None]:
         """While a version lands, what it relies on is kept. Raises NotFound (collected) where it was not."""
-        lease = version.lease
+        slept = version.lease and version.lease.lost
+        with self.kept(dataset, version.commit_id) if slept else self._relying.on(version.lease):
+            yield
+
+    @contextmanager
+    def _landing(self, version: Version) -> Iterator[None]:
         try:
-            if lease and lease.lost:
-                with self.kept(dataset, version.commit_id):
-                    yield
-            else:
-                yield
+            yield
         finally:
-            if lease:
-                self._end_writing(lease, version.commit_id)
+            if version.lease:
+                self._end_writing(version.lease, version.commit_id)
 
     @contextmanager
     def kept(self, dataset: Dataset, commit_id: str | None) -> Iterator[None]:
@@ -220,15 +233,17 @@ class Repository:
                 self._secure(writer, dataset, [commit_id])
                 check_kept(self.objects, self._parents([commit_id])[0])
                 writer.flush()
-            yield
+            lease = self._writing.get(writer)
+            with self._relying.on(lease):
+                yield
             if commit_id:
-                self._check_awake(dataset, self._writing.get(writer), commit_id)
+                self._check_awake(dataset, lease, commit_id)
 
     def _check_awake(self, dataset: Dataset, lease: Held | None, commit_id: str) -> None:
         """Where this machine slept until its lease had run out, and named a commit then, perhaps too late."""
         if lease and lease.lost:
             with self.writer() as writer:
-                take_back_unless_whole(self.objects, self.refs, writer, dataset, commit_id)
+                take_back_unless_whole(self.objects, Refs(self.blobs), writer, dataset, commit_id)
 
     def _secure(self, writer: Writer, dataset: Dataset, commit_ids: Collection[str]) -> None:
         live = self.names.bound(dataset.id, Name(dataset.project, dataset.name))  # else it may be forgotten
@@ -248,35 +263,52 @@ class Repository:
     def _land_alone(self, dataset: Dataset, branch: str, commit_id: str, author: str) -> Landed:
         commit = self.commit(commit_id)
         reason = f"commit: {commit.message.splitlines()[0][:100]}" if commit.message else "commit"
-        how: str = "moved"
-        landing = commit_id
         while True:
             ref = self.refs.find(dataset, branch)
             head = ref.commit if ref else None
             if ref and ref.protection and not (head and is_ancestor(self.objects, commit_id, head)):
-                return self._keep(dataset, branch, commit_id, author, reason, (), protected=True)
+                return self._keep(dataset, branch, commit_id, author, reason, Step("keep", protected=True))
             self._keep_parents(dataset, head, commit)
-            step = plan(self.objects, head, commit_id, commit, amended_away(ref, commit))
+            gone = partial(gone_from, self.objects, self.refs, dataset, branch)
+            step = plan(self.objects, head, commit_id, commit, gone)
             if step.how == "nothing" and ref and head:
                 return Landed("moved", branch, head, ref.last)
             if step.how == "keep":
-                return self._keep(dataset, branch, commit_id, author, reason, step.conflicts)
+                return self._keep(dataset, branch, commit_id, author, reason, step)
+            landing = commit_id
             with ExitStack() as until_it_landed:
-                if step.how == "merge" and head:
+                if head and step.how in ("merge", "carry"):
                     writer = until_it_landed.enter_context(self.writer())
-                    changes = {change.path: change.new for change in step.changes}
-                    tree = write_changed(writer, self.tree(self.commit(head)), changes)
-                    message = f"merge {ids.short(commit_id)} into {branch}"
-                    merge = self._write_commit(writer, tree, (head, commit_id), author, message)
-                    writer.flush()
-                    landing, how = merge.commit_id, "merged"
-                    reason = f"merge: {ids.short(commit_id)}"
-                    if self._writing[writer].lost:  # the machine slept
-                        until_it_landed.enter_context(self.kept(dataset, landing))
-                move_made = move_branch(self.refs, dataset, branch, landing, head, author, reason)
-            if move_made:
-                return Landed("merged" if how == "merged" else "moved", branch, landing, move_made)
-            landing, how = commit_id, "moved"
+                    version = Version(commit_id, commit)
+                    landing = self._write_joined(writer, branch, head, version, step, author)
+                    lease = self._writing[writer]  # which is lost where the machine slept
+                    guard = self.kept(dataset, landing) if lease.lost else self._relying.on(lease)
+                    until_it_landed.enter_context(guard)
+                made = move_branch(
+                    self.refs, dataset, branch, landing, head, author,
+                    f"merge: {ids.short(commit_id)}" if step.how == "merge" else reason,
+                    carries=commit_id if step.how == "carry" else None,
+                )  # fmt: skip
+            if made:
+                return Landed(LANDED[step.how], branch, landing, made, gone=step.gone)
+
+    def _write_joined(
+        self, writer: Writer, branch: str, head: str, version: Version, step: Step, author: str
+    ) -> str:
+        """A commit after `head` that has what the version changed."""
+        changes = {change.path: change.new for change in step.changes}
+        tree = write_changed(writer, self.tree(self.commit(head)), changes)
+        commit = version.commit
+        if step.how == "carry":
+            made = self._write_commit(
+                writer, tree, (head,), commit.author, commit.message, time=commit.time,
+                checkpoint=commit.checkpoint, metadata=commit.metadata,
+            )  # fmt: skip
+        else:
+            message = f"merge {ids.short(version.commit_id)} into {branch}"
+            made = self._write_commit(writer, tree, (head, version.commit_id), author, message)
+        writer.flush()
+        return made.commit_id
 
     def _keep_parents(self, dataset: Dataset, head: str | None, commit: Commit) -> None:
         """Where the branch is not at its parents any more, they may be garbage by now."""
@@ -288,19 +320,20 @@ class Repository:
                 self._secure(writer, dataset, others)
 
     def _keep(
-        self, dataset: Dataset, branch: str, commit_id: str, author: str, reason: str,
-        conflicts: tuple[bytes, ...], *, protected: bool = False,
+        self, dataset: Dataset, branch: str, commit_id: str, author: str, reason: str, step: Step
     ) -> Landed:  # fmt: skip
         """Keep the commit as a branch of its own; who did that before may have gone on from there."""
         kept = conflict_branch(branch, commit_id)
         while True:
             move = move_branch(self.refs, dataset, kept, commit_id, None, author, reason)
             if move:
-                return Landed("kept", kept, commit_id, move, conflicts, protected)
+                return Landed("kept", kept, commit_id, move, step.conflicts, step.protected, step.gone)
             there = self.refs.find(dataset, kept)
             if there and there.commit:
                 if is_ancestor(self.objects, commit_id, there.commit):
-                    return Landed("kept", kept, there.commit, there.last, conflicts, protected)
+                    return Landed(
+                        "kept", kept, there.commit, there.last, step.conflicts, step.protected, step.gone
+                    )
                 kept += "-again"  # somebody gave the name to something else
 
     def set_ref(
@@ -314,24 +347,18 @@ class Repository:
         Raises Invalid (bad_name, reserved_name), Conflict (name_taken, ref_kind), NotFound
         (unknown_revision) for a commit that is none of the dataset's.
         """
-        check_ref(name, kind)
-        if reserved_version(dataset, name):
-            raise Invalid(
-                "reserved_name",
-                f'"{name}" is a version number; a model\'s main gives them by itself.',
-                "Choose another name.",
-            )
+        check_new_ref(self.objects, self.refs, dataset, name, kind)
         if not known and not commits_of(self.objects, self.refs, dataset, [commit_id]):
             raise NotFound(
                 "unknown_revision",
-                f"{ids.short(commit_id)} is no commit of {dataset.name}.",
-                f"kamld log {dataset.name} shows all.",
+                f"{ids.short(commit_id)} is no commit of {dataset.said}.",
+                f"kamld log {dataset.said} shows all.",
             )
         ref = self.refs.find(dataset, name)
         present = ref.commit if ref else None
         if ref and present and ref.kind == kind != "alias":
             raise Conflict(
-                "name_taken", f"{dataset.name} has a {kind} {name} already.", "Choose another name."
+                "name_taken", f"{dataset.said} has a {kind} {name} already.", "Choose another name."
             )
         with self.kept(dataset, commit_id):
             return self.refs.move(
@@ -355,26 +382,12 @@ class Repository:
     def rebuild_index(self) -> tuple[int, tuple[str, ...]]:
         """Make the index anew from the packs themselves: (objects found, keys of damaged packs, which
         are left out)."""
-        sound, damaged = [], []
-        with self.index.alone():
-            replaced = self.index.names()
-            names = [name for listed in self.blobs.list("packs/") if (name := packs.name_of(listed.key))]
-            for name in names:
-                try:
-                    sound.append((name, packs.read_footer(self.blobs.view(packs.key(name)), packs.key(name))))
-                except Missing:  # joined with others since it was listed
-                    continue
-                except SystemFault as fault:
-                    if fault.code != "damaged_pack":
-                        raise
-                    damaged.append(packs.key(name))
-            self.index.rebuild(sound, replaced)
-        return sum(len(footer.codecs) for _, footer in sound), tuple(damaged)
+        return rebuild(self.blobs, self.index)
 
 
-def open_hub(blobs: Blobs, threads: int = 0) -> Repository:
-    """The hub in this place; an empty place becomes one.
+def open_hub(blobs: Blobs, threads: int = 0, *, make: bool = True) -> Repository:
+    """The hub in this place; with `make`, an empty place becomes one.
 
-    Raises SystemFault (newer_hub), Invalid (not_a_hub) where there is something else.
+    Raises SystemFault (newer_hub), Invalid (not_a_hub) where there is something else, NotFound (no_hub).
     """
-    return Repository(blobs, read_hub(blobs), threads)
+    return Repository(blobs, read_hub(blobs, make=make), threads)

@@ -213,13 +213,10 @@ class Tree:
 
 def decode_tree(data: bytes) -> list[Page]:
     """Raises SystemFault (damaged_tree)."""
-    magic, count, _, _ = _TREE_HEAD.unpack_from(data) if len(data) >= _TREE_HEAD.size else (b"", 0, 0, 0)
-    at = _TREE_HEAD.size
+    ids = listed_pages(data).tobytes()
+    count, at = len(ids) // 32, _TREE_HEAD.size
     blob = at + count * 52 + 4
-    if magic != _TREE_MAGIC or len(data) < blob:
-        raise SystemFault("damaged_tree", "A tree is not one.")
     sizes = np.frombuffer(data, "<u8", count, at).tolist()
-    ids = data[at + 8 * count : at + 40 * count]
     counts = np.frombuffer(data, "<u8", count, at + 40 * count).tolist()
     ends = np.frombuffer(data, "<u4", count + 1, at + 48 * count).tolist()
     return [
@@ -231,6 +228,14 @@ def decode_tree(data: bytes) -> list[Page]:
         )
         for i in range(count)
     ]
+
+
+def listed_pages(data: bytes) -> NDArray[np.uint8]:
+    """Ids of a tree's pages, a row each, without the rest. Raises SystemFault (damaged_tree)."""
+    magic, count, _, _ = _TREE_HEAD.unpack_from(data) if len(data) >= _TREE_HEAD.size else (b"", 0, 0, 0)
+    if magic != _TREE_MAGIC or len(data) < _TREE_HEAD.size + count * 52 + 4:
+        raise SystemFault("damaged_tree", "A tree is not one.")
+    return np.frombuffer(data, np.uint8, 32 * count, _TREE_HEAD.size + 8 * count).reshape(count, 32)
 
 
 def plan_tree(entries: Entries) -> tuple[bytes, list[bytes]]:

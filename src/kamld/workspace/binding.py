@@ -7,6 +7,7 @@ import msgspec
 
 from kamld import ids
 from kamld.blobs import filesystem_fault
+from kamld.errors import NotFound, SystemFault
 from kamld.records.encoding import decode, encode
 from kamld.records.names import Name
 
@@ -23,6 +24,7 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     branch: str
     commit: str
+    hub_id: str = ""  # of the hub that was there; "" in older records
 
     @property
     def full_name(self) -> Name:
@@ -30,7 +32,7 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_binding(folder: Path) -> Binding | None:
-    """None: the folder is not bound. Raises SystemFault."""
+    """None: the folder is not bound. Raises SystemFault (damaged_record)."""
     path = folder / OWN / FILE
     try:
         data = path.read_bytes()
@@ -38,7 +40,40 @@ def read_binding(folder: Path) -> Binding | None:
         return None
     except OSError as error:
         raise filesystem_fault(error, str(path)) from None
-    return decode(data, Binding, str(path))
+    try:
+        return decode(data, Binding, str(path))
+    except SystemFault as fault:
+        if fault.code != "damaged_record":
+            raise
+        raise SystemFault(
+            fault.code,
+            f"{path}, which says what {folder} comes from, is damaged. No file in it is affected.",
+            f"Bind it anew: kamld init {folder} --bind NAME",
+        ) from None
+
+
+_OF_A_BOUND_FOLDER = ("stat-index", "switch")  # what is in `.kamld` beside its record
+
+
+def is_lost(folder: Path) -> bool:
+    """Whether a folder without a record of what it comes from had one: `.kamld` has other records of it.
+    What a first commit that was killed leaves there is none."""
+    try:
+        names = os.listdir(folder / OWN)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise filesystem_fault(error, str(folder / OWN)) from None
+    return FILE not in names and any(name in _OF_A_BOUND_FOLDER for name in names)
+
+
+def lost(folder: Path, name: str = "NAME") -> NotFound:
+    """`name`: what it was bound to, as far as anybody can tell."""
+    return NotFound(
+        "not_bound",
+        f"{folder / OWN / FILE} is lost, which said what {folder} comes from. No file in it is affected.",
+        f"Bind it anew: kamld init {folder} --bind {name}",
+    )
 
 
 def write_binding(folder: Path, binding: Binding) -> None:

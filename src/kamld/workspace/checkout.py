@@ -61,7 +61,7 @@ def _bind(repository: Repository, resolved: Resolved, place: Path, entries: Entr
     dataset = resolved.dataset
     binding = Binding(
         hub=repository.blobs.location, dataset=dataset.id, project=dataset.project, name=dataset.name,
-        branch=branch, commit=resolved.commit_id,
+        branch=branch, commit=resolved.commit_id, hub_id=repository.hub.id,
     )  # fmt: skip
     write_binding(place, binding)
     found, taken = scan_settled(place)
@@ -88,6 +88,7 @@ class _NewFolder:
             around = target if self._inside else target.parent
             if self._inside and (target.is_symlink() or not target.is_dir()):
                 raise _is_there(target)
+            _check_above(target)
             around.mkdir(parents=True, exist_ok=True)
             remove_left(left_in(around))
             if self._inside and any(target.iterdir()):
@@ -127,9 +128,26 @@ class _NewFolder:
         os.rmdir(self._place.name, dir_fd=self._home)
 
 
+def _check_above(target: Path) -> None:
+    """Raises Conflict (target_exists)."""
+    there = next((above for above in target.parents if os.path.lexists(above)), None)
+    if there and not there.is_dir():
+        raise Conflict(
+            "target_exists",
+            f"{there} is {_what(there)}, so nothing can be in it.",
+            "Name another folder, or move that away.",
+        )
+
+
 def _is_there(target: Path) -> Conflict:
+    is_folder = target.is_dir() and not target.is_symlink()
     return Conflict(
         "target_exists",
-        f"{target} is there already and not an empty folder.",
+        f"{target} is there already and not an empty folder." if is_folder
+        else f"{target} is there already, and is {_what(target)}.",
         "Name another folder, or move that one away.",
-    )
+    )  # fmt: skip
+
+
+def _what(place: Path) -> str:
+    return "a link" if place.is_symlink() else "a file" if place.is_file() else "no folder"

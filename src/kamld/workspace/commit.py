@@ -4,25 +4,27 @@ Killed at any moment, the folder's next commit goes on from what has landed: see
 that was made and nothing landed in counts as not made.
 """
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from kamld.errors import Conflict, Invalid, SystemFault
+from kamld.errors import Invalid, SystemFault
 from kamld.records.history import Dataset, Kind
 from kamld.records.names import Name
 from kamld.store import Change, Committed, Progress, Repository, Version
-from kamld.store.trees import diff, tree_id
-from kamld.workspace.binding import Binding, read_binding
+from kamld.store.trees import Entry, diff, tree_id
+from kamld.workspace.binding import read_binding
 from kamld.workspace.committing.landing import Into
 from kamld.workspace.committing.naming import dataset_of
 from kamld.workspace.committing.plan import PLAIN, Plan, Wish, plan_commit
 from kamld.workspace.leftovers import remove_left
 from kamld.workspace.mounted import FromLayer, Frozen, frozen
-from kamld.workspace.settle import settle
+from kamld.workspace.settle import same_hub, settle
 from kamld.workspace.snapshot import Snapshot, snapshot
 from kamld.workspace.stat_index import EMPTY, StatIndex, read_index, write_index
+from kamld.workspace.status import Apart, apart_in, without_purged
 from kamld.workspace.switching.journal import held
 
 
@@ -42,6 +44,8 @@ class CommitResult:
     bytes_added: int  # what the hub's packs grew by
     amended: bool = False
     new_branch: bool = False
+    purged: tuple[Entry, ...] = ()  # which `base` lists and the new version does not; none of `changes`
+    apart: tuple[Apart, ...] = ()  # folders that are bound themselves, and were left out
 
 
 def commit_folder(
@@ -55,7 +59,7 @@ def commit_folder(
     other_dataset, unfinished_elsewhere, not_newest), Invalid (empty_folder, special_file), SystemFault;
     after landing too, and the message says so then; and as `plan_commit`.
     """
-    settle(folder, partial(_same_hub, repository))
+    settle(folder, partial(same_hub, repository))
     with held(folder, shared=True), frozen(folder) as mount:
         own = mount.own if mount else folder
         binding = read_binding(own)
@@ -81,21 +85,24 @@ def _commit(
             raise
         made = _write(into, plan, message, mount, EMPTY, progress)  # what the index knows was collected
     files, size = len(made.found.entries), int(made.found.entries.sizes.sum())
+    apart = apart_in(folder, made.found.scan)
     if made.version is None and dataset:
         if plan.is_new:
             into.make_branch(plan)
         write_index(folder, made.found.index(made.tree))
         return CommitResult(
-            dataset, False, base, plan.branch, None, [], files, size, 0, new_branch=plan.is_new
-        )
+            dataset, False, base, plan.branch, None, [], files, size, 0, new_branch=plan.is_new,
+            apart=apart,
+        )  # fmt: skip
     assert made.version is not None
     changes = diff(plan.before, into.repository.tree(made.version.commit))
+    changes, purged = without_purged(into.repository, changes)
     to, committed = into.land(plan, made.version)
     with suppress(SystemFault):  # it only saves time
         write_index(folder, made.found.index(made.tree))
     return CommitResult(
         to, dataset is None, base, committed.landed.branch, committed, changes, files, size,
-        made.bytes_added, plan.replaces is not None, plan.is_new and dataset is not None,
+        made.bytes_added, plan.replaces is not None, plan.is_new and dataset is not None, purged, apart,
     )  # fmt: skip
 
 
@@ -120,10 +127,10 @@ def _write(
             version_below = repository.tree(repository.commit(into.binding.commit))
             found = mount.snapshot(writer, version_below.entries(), progress)
         else:
-            found = snapshot(folder, writer, index=known, progress=progress)
+            found = snapshot(folder, writer, index=known, nested=False, progress=progress)
         remove_left(found.scan.left)
         if into.binding is None and not len(found.entries):
-            raise Invalid("empty_folder", f"{folder} has no files to commit.", "Put some into it first.")
+            raise _nothing(folder, apart_in(folder, found.scan))
         tree = tree_id(found.entries)
         if into.binding and plan.changes_nothing(tree, message):
             return _Made(found, tree, None, 0)
@@ -135,11 +142,13 @@ def _write(
     return _Made(found, tree, version, writer.bytes_added)
 
 
-def _same_hub(repository: Repository, folder: Path, binding: Binding) -> Repository:
-    if binding.hub != repository.blobs.location:
-        raise Conflict(
-            "unfinished_elsewhere",
-            f"A commit of {folder} to the hub at {binding.hub} was interrupted.",
-            f"This finishes it: kamld --hub {binding.hub} status {folder}",
-        )
-    return repository
+def _nothing(folder: Path, apart: tuple[Apart, ...]) -> Invalid:
+    if not apart:
+        return Invalid("empty_folder", f"{folder} has no files to commit.", "Put some into it first.")
+    first = os.fsdecode(apart[0].path)
+    more = f" and {len(apart) - 1:,} more" if apart[1:] else ""
+    return Invalid(
+        "empty_folder",
+        f"{folder} has no files of its own: {first}{more} {'are' if apart[1:] else 'is'} bound already.",
+        f'Commit that: kamld commit {folder / first} -m "…"',
+    )

@@ -1,4 +1,5 @@
-"""Folders that a checkout fills before their files appear in their place, and what a killed one left.
+"""Folders that a checkout or an export fills before their files appear in their place, and what a killed
+one left.
 
 Who fills one holds a lock on it, which dies with its process: one that nobody holds is left over.
 """

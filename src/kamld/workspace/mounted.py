@@ -102,7 +102,9 @@ class Frozen:
         sources = {str(self._data / f"{c.number:x}"): c for c in self._changes if c.number}
         ids = {c.path: c.new.id for c in self._changes if c.new}
         sizes = {c.path: c.new.size for c in self._changes if c.new}
-        wanted = (Source(path, c.new.size if c.new else 0) for path, c in sources.items())
+        wanted = (
+            Source(path, c.new.size if c.new else 0, named=c.path) for path, c in sources.items()
+        )  # fmt: skip
         for written in writer.put_files(wanted, progress):
             path = sources[written.source.path].path
             ids[path], sizes[path] = written.id, written.state.st_size

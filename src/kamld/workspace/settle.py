@@ -16,13 +16,13 @@ import msgspec
 
 from kamld import ids
 from kamld.blobs import filesystem_fault
-from kamld.errors import Conflict, NotFound
+from kamld.errors import Conflict, NotFound, SystemFault
 from kamld.records.encoding import decode, encode
 from kamld.records.history import Commit, Dataset, Ref
 from kamld.store import Repository, Tree
 from kamld.store.commits import reached
 from kamld.store.refs.landing import conflict_branch
-from kamld.workspace.binding import FILE, OWN, Binding, read_binding, write_binding, write_own
+from kamld.workspace.binding import FILE, OWN, Binding, lost, read_binding, write_binding, write_own
 from kamld.workspace.switching.journal import recover
 
 HubOf = Callable[[Path, Binding], Repository]  # opens the hub that a folder is bound to
@@ -33,6 +33,13 @@ def settle(folder: Path, hub_of: HubOf) -> Binding | None:
 
     Raises SystemFault, Conflict (folder_busy), and as `hub_of`.
     """
+    finish_left(folder, hub_of)
+    return read_binding(folder)
+
+
+def finish_left(folder: Path, hub_of: HubOf) -> None:
+    """That, whatever the folder's own record is. Raises SystemFault, Conflict (folder_busy), and as
+    `hub_of`."""
     recover(folder)
     for path in _announced(folder):
         try:
@@ -53,7 +60,17 @@ def settle(folder: Path, hub_of: HubOf) -> Binding | None:
             raise filesystem_fault(error, str(path)) from None
         finally:
             os.close(lock)
-    return read_binding(folder)
+
+
+def same_hub(repository: Repository, folder: Path, binding: Binding) -> Repository:
+    """For who works with that hub and no other. Raises Conflict (unfinished_elsewhere)."""
+    if binding.hub != repository.blobs.location:
+        raise Conflict(
+            "unfinished_elsewhere",
+            f"A commit of {folder} to the hub at {binding.hub} was interrupted.",
+            f"This finishes it: kamld --hub {binding.hub} status {folder}",
+        )
+    return repository
 
 
 def find_binding(start: Path, hub_of: HubOf | None = None) -> tuple[Path, Binding]:
@@ -62,6 +79,8 @@ def find_binding(start: Path, hub_of: HubOf | None = None) -> tuple[Path, Bindin
     for folder in (start, *start.parents):
         if binding := settle(folder, hub_of) if hub_of else read_binding(folder):
             return folder, binding
+    if of_it := next((folder for folder in (start, *start.parents) if (folder / OWN).is_dir()), None):
+        raise lost(of_it)
     raise NotFound(
         "not_bound",
         f"{start} is not a folder of any dataset.",
@@ -84,15 +103,36 @@ def bound_dataset(repository: Repository, folder: Path, binding: Binding) -> Dat
 
 
 def base_commit(repository: Repository, folder: Path, binding: Binding) -> Commit:
-    """The version that the folder's files come from. Raises NotFound (collected)."""
-    if not repository.objects.has(bytes.fromhex(binding.commit)):
+    """The version that the folder's files come from. Raises NotFound (collected, unknown_version)."""
+    try:
+        return repository.commit(binding.commit)
+    except SystemFault as fault:
+        if fault.code != "missing_object":
+            raise
+    anew = (
+        "Bind the folder to the version that its files are most like:"
+        f" kamld init {folder} --bind {binding.full_name.said}"
+    )
+    if _was_named(repository, binding):
         raise NotFound(
             "collected",
             f"{folder} comes from {ids.short(binding.commit)}, which was amended or taken back, and is not"
             " kept any more.",
-            _way_on(folder, binding),
+            f'{anew}. Or keep what is there apart: kamld commit {folder} -b NEW -m "…"',
         )
-    return repository.commit(binding.commit)
+    raise NotFound(
+        "unknown_version",
+        f"{folder} comes from {ids.short(binding.commit)}, which this hub has never had; perhaps it was"
+        " restored from an older backup. All files are in the folder.",
+        anew,
+    )
+
+
+def _was_named(repository: Repository, binding: Binding) -> bool:
+    dataset = repository.names.bound(binding.dataset, binding.full_name)
+    refs = repository.refs.ever(dataset) if dataset else []
+    moves = (move for ref in refs if dataset for move in repository.refs.history(dataset, ref.name))
+    return any(binding.commit in (move.commit, move.carries) for move in moves)
 
 
 def base_tree(repository: Repository, folder: Path, binding: Binding, commit: Commit) -> Tree:
@@ -107,7 +147,7 @@ def base_tree(repository: Repository, folder: Path, binding: Binding, commit: Co
 def _way_on(folder: Path, binding: Binding) -> str:
     return (
         f'Keep what is there: kamld commit {folder} -b NEW -m "…". Get the newest:'
-        f" kamld checkout {binding.name} OTHER-FOLDER"
+        f" kamld checkout {binding.full_name.said} OTHER-FOLDER"
     )
 
 
@@ -155,10 +195,13 @@ def landed_on(repository: Repository, dataset: Dataset, branch: str, commit_id: 
 
 
 def _had(repository: Repository, dataset: Dataset, ref: Ref, commit_id: str) -> bool:
-    """Whether the commit is in the ref's history, now or before it was moved elsewhere."""
-    if ref.commit and reached(repository.objects, [ref.commit], [commit_id]):
+    """Whether the commit is in the ref's history, now or before it was moved elsewhere. One that never landed
+    may have been collected since, or the hub is an older copy."""
+    objects = repository.objects
+    if ref.commit and objects.has(bytes.fromhex(commit_id)) and reached(objects, [ref.commit], [commit_id]):
         return True
-    return any(move.commit == commit_id for move in repository.refs.history(dataset, ref.name))
+    moves = repository.refs.history(dataset, ref.name)
+    return any(commit_id in (move.commit, move.carries) for move in moves)
 
 
 def _landed_on(repository: Repository, binding: Binding) -> str | None:

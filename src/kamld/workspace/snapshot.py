@@ -5,7 +5,7 @@ import time
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,14 +34,16 @@ class Snapshot:
 
 def snapshot(
     folder: Path, writer: Writer, *,
-    index: StatIndex = EMPTY, skips: Skips | None = None, progress: Progress | None = None,
+    index: StatIndex = EMPTY, skips: Skips | None = None, nested: bool = True,
+    progress: Progress | None = None,
 ) -> Snapshot:  # fmt: skip
-    """Put the folder's files into the hub, reading only those that `index` does not know.
+    """Put the folder's files into the hub, reading only those that `index` does not know. `skips`, `nested`:
+    as in `scan`.
 
     Raises SystemFault (unreadable_file, changing_file, no_space …), Invalid (special_file).
     """
     taken = time.time_ns()
-    found = scan(folder, skips=skips)
+    found = scan(folder, skips=skips, nested=nested)
     known, ids = index.known(found)
     states, kinds = found.states.copy(), found.kinds.copy()
     unread = np.flatnonzero(~known).tolist()
@@ -64,7 +66,7 @@ def snapshot(
         writer.put(b"")
     writer.guard.check_all(ids, found.paths)
     entries = Entries(found.paths, kinds, states[:, 0].astype(np.uint64), ids)
-    return Snapshot(entries, Scan(found.paths, kinds, states, found.left), taken)
+    return Snapshot(entries, replace(found, kinds=kinds, states=states), taken)
 
 
 def _put_files(
@@ -101,9 +103,9 @@ def _put_links(
         return
     with _handles(folder) as handles:
         for row in rows:
-            above, _, name = found.paths[row].rpartition(b"/")
             try:
-                target = os.readlink(name, dir_fd=handles.of(above))
+                name, within = _place(handles, found.paths[row])
+                target = os.readlink(name, dir_fd=within)
             except OSError as error:
                 raise filesystem_fault(error, os.fsdecode(found.paths[row])) from None
             ids[row], states[row, 0] = np.frombuffer(writer.put(target), np.uint8), len(target)
@@ -117,9 +119,9 @@ def _check_places(folder: Path, found: Scan, states: NDArray[np.int64], rows: li
         return
     with _handles(folder) as handles:
         for row in others:
-            above, _, name = found.paths[row].rpartition(b"/")
             try:
-                there = os.lstat(name, dir_fd=handles.of(above))
+                name, within = _place(handles, found.paths[row])
+                there = os.lstat(name, dir_fd=within)
                 stamps = (there.st_size, there.st_mtime_ns, there.st_ctime_ns)
                 found_there = there.st_ino == states[row, 3] or stamps == tuple(states[row, :3])
             except OSError:
@@ -131,6 +133,12 @@ def _check_places(folder: Path, found: Scan, states: NDArray[np.int64], rows: li
                     " read. Nothing was changed.",
                     "Commit again when whoever changes it has finished, or name it in .kamldignore.",
                 )
+
+
+def _place(handles: Handles, path: bytes) -> tuple[bytes, int]:
+    """The name, and the open folder that it is in. Raises OSError."""
+    above, _, name = path.rpartition(b"/")
+    return name, handles.of(above)
 
 
 @contextmanager

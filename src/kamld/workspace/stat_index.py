@@ -10,7 +10,6 @@ import struct
 import time
 from bisect import bisect_left
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +24,8 @@ from kamld.workspace.scan import Scan, scan
 _GRAIN_NS = 20_000_000  # clocks of file systems tick at most this slowly (4 to 10 ms is usual)
 _COARSE_NS = 2_000_000_000  # but for those that keep whole seconds, or every second one
 _FILE = "stat-index"
-_HEAD = struct.Struct("<8sQ32s")  # magic, rows, tree
-_MAGIC = b"KMLDSTA1"
+_HEAD = struct.Struct("<8sQ32s")  # magic, rows, tree; then columns, then paths with a zero between
+_MAGIC = b"KMLDSTA2"
 NO_TREE = bytes(32)
 
 
@@ -41,15 +40,9 @@ class StatIndex:
     tree: bytes
 
     def encode(self) -> bytes:
-        ends = np.cumsum([0, *map(len, self.paths)]).astype("<u8")
-        columns = (self.states.astype("<i8"), self.ids, ends, self.kinds)
-        body = b"".join(
-            [
-                _HEAD.pack(_MAGIC, len(self.paths), self.tree),
-                *(column.tobytes() for column in columns),
-                *self.paths,
-            ]
-        )
+        columns = (self.states.astype("<i8"), self.ids, self.kinds)
+        head = _HEAD.pack(_MAGIC, len(self.paths), self.tree)
+        body = b"".join([head, *(column.tobytes() for column in columns), b"\0".join(self.paths)])
         return body + blake3(body).digest()
 
     def known(self, scan: Scan) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
@@ -93,15 +86,15 @@ def from_scan(
 
 def scan_settled(folder: Path) -> tuple[Scan, int]:
     """A scan of files that we have just written, and when it began: late enough that no later change
-    can carry a time stamp of ours. Raises as `scan`."""
+    can carry a time stamp of ours. Raises SystemFault."""
     time.sleep(_GRAIN_NS / 1e9)
     taken = time.time_ns()
-    found = scan(folder)
+    found = scan(folder, nested=False, strict=False)
     rest = int(found.states[:, 1:3].max(initial=0)) + _grain(found) - taken
     if 0 <= rest <= _COARSE_NS:
         time.sleep(rest / 1e9 + 0.001)
         taken = time.time_ns()
-        found = scan(folder)
+        found = scan(folder, nested=False, strict=False)
     return found, taken
 
 
@@ -129,10 +122,8 @@ def read_index(folder: Path) -> StatIndex:
     at = _HEAD.size
     states = np.frombuffer(data, "<i8", 4 * count, at).reshape(count, 4)
     ids = np.frombuffer(data, np.uint8, 32 * count, at + 32 * count).reshape(count, 32)
-    ends = np.frombuffer(data, "<u8", count + 1, at + 64 * count).tolist()
-    kinds = np.frombuffer(data, np.uint8, count, at + 72 * count + 8)
-    blob = at + 73 * count + 8
-    paths = [data[blob + a : blob + b] for a, b in pairwise(ends)]
+    kinds = np.frombuffer(data, np.uint8, count, at + 64 * count)
+    paths = data[at + 65 * count : -32].split(b"\0") if count else []
     return StatIndex(paths, kinds, states, ids, tree)
 
 

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,9 +11,12 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from kamld.blobs import filesystem_fault
+from kamld.errors import SystemFault
+from kamld.records.names import Name
 from kamld.store import Change, Repository, Tree
-from kamld.store.trees import EMPTY_ID, FOLDER, SYMLINK, Entry
-from kamld.workspace.binding import Binding
+from kamld.store.trees import EMPTY_ID, FOLDER, SYMLINK, Entry, diff
+from kamld.workspace.binding import Binding, read_binding
+from kamld.workspace.ignore import FILE as IGNORE_FILE
 from kamld.workspace.leftovers import remove_left
 from kamld.workspace.mounted import changes_of_mount
 from kamld.workspace.scan import Scan, scan
@@ -23,18 +26,34 @@ from kamld.workspace.stat_index import EMPTY, from_scan, read_index, write_index
 _READ = 1024 * 1024
 _MOVED_MAX = 256_000_000  # bytes of new files that are read only to tell whether they were renamed
 _UNREAD = bytes(32)  # id of a new file that nobody had to read
+Paths = tuple[bytes, ...]
 Renames = tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """A folder in a working folder that is bound to something of its own, and so no part of it."""
+
+    path: bytes
+    name: Name | None  # None: its record is damaged
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
     """`changes` are sorted by path; the new side of an added or changed file may have no id (zeros).
-    `renamed`: old and new paths of those of them that are one file in another place."""
+    `renamed`: old and new paths of those of them that are one file in another place. `purged`: what the
+    version lists and nobody can have any more; no change of anybody's. `special`: what no version can
+    hold, in words. `apart`: folders in it that are bound themselves. `ignored`: of the removed ones, those
+    that are still there and only left out by now."""
 
     changes: list[Change]
     files: int
     bytes: int
     renamed: Renames = ()
+    purged: tuple[Entry, ...] = ()
+    special: tuple[str, ...] = ()
+    apart: tuple[Apart, ...] = ()
+    ignored: Paths = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +64,7 @@ class Look:
     present: Scan
     known: NDArray[np.bool_]
     ids: NDArray[np.uint8]
+    purged: tuple[Entry, ...] = ()  # as in Status
 
 
 def folder_status(
@@ -57,7 +77,23 @@ def folder_status(
         return _of_mount(repository.tree(repository.commit(binding.commit)), changes)
     found = look(folder, binding, repository, full=full)
     size = int(found.present.states[:, 0].sum())
-    return Status(found.changes, len(found.present), size, tuple(_renamed(found.changes)))
+    apart = apart_in(folder, found.present)
+    return Status(
+        found.changes, len(found.present), size, tuple(_renamed(found.changes)), found.purged,
+        found.present.special, apart,
+        _ignored(folder, found.changes, apart),
+    )  # fmt: skip
+
+
+def _ignored(folder: Path, changes: Sequence[Change], apart: Sequence[Apart]) -> Paths:
+    gone = [change.path for change in changes if change.new is None]
+    others = tuple(one.path + b"/" for one in apart)
+    there = (path for path in gone if not path.startswith(others) if _is_file(folder / os.fsdecode(path)))
+    return tuple(there) if gone and (folder / IGNORE_FILE).is_file() else ()
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_symlink() or path.is_file()
 
 
 def _of_mount(tree: Tree, changes: list[Change]) -> Status:
@@ -66,11 +102,32 @@ def _of_mount(tree: Tree, changes: list[Change]) -> Status:
     return Status(changes, tree.count + files, tree.size + grown, tuple(_renamed(changes)))
 
 
+def changes_since(folder: Path, binding: Binding, repository: Repository, tree: Tree) -> list[Change]:
+    """What differs in the folder from any version's files, which need not be those that it comes from.
+    Raises as `folder_status`."""
+    status = folder_status(folder, binding, repository)
+    mine, missing = {one.path: one for one in status.changes}, {entry.path for entry in status.purged}
+    base = base_tree(repository, folder, binding, base_commit(repository, folder, binding))
+    found = dict(mine)
+    for change in diff(tree, base):
+        own = mine.get(change.path)
+        new = own.new if own else None if change.path in missing else change.new
+        alike = new and change.old and (new.kind, new.size) == (change.old.kind, change.old.size)
+        if new and alike and new.id == _UNREAD:
+            new = replace(new, id=hash_file(folder / os.fsdecode(new.path), new.kind))
+        there = new and (new.id, new.kind)
+        if there == (change.old and (change.old.id, change.old.kind)):
+            found.pop(change.path, None)
+        else:
+            found[change.path] = Change(change.path, change.old, new)
+    return without_purged(repository, sorted(found.values(), key=lambda change: change.path))[0]
+
+
 def look(folder: Path, binding: Binding, repository: Repository, *, full: bool = False) -> Look:
     """Raises as `folder_status`."""
     bound_dataset(repository, folder, binding)
     taken = time.time_ns()
-    present = scan(folder)
+    present = scan(folder, nested=False, strict=False)
     remove_left(present.left)
     index = EMPTY if full else read_index(folder)
     known, ids = index.known(present)
@@ -80,11 +137,35 @@ def look(folder: Path, binding: Binding, repository: Repository, *, full: bool =
     tree = base_tree(repository, folder, binding, commit)
     before = {row.path: row for row in tree.entries().rows()}
     changes = _with_moved(folder, _compare(folder, present, known, ids, before))
+    changes, purged = without_purged(repository, changes)
     learned, ids = _learned(present, known, ids, before, changes)
-    if not known.all() or not changes:
-        learned_tree = bytes(32) if changes else bytes.fromhex(commit.tree)
+    if not known.all() or not (changes or purged):
+        learned_tree = bytes(32) if changes or purged else bytes.fromhex(commit.tree)
         write_index(folder, from_scan(present, ids, learned, learned_tree, taken))
-    return Look(changes, present, learned, ids)
+    return Look(changes, present, learned, ids, purged)
+
+
+def without_purged(
+    repository: Repository, changes: list[Change]
+) -> tuple[list[Change], tuple[Entry, ...]]:  # fmt: skip
+    """Those that somebody made, and what is missing for it was purged."""
+    gone = repository.objects.purged(one.old.id for one in changes if one.old and one.new is None)
+    purged = tuple(one.old for one in changes if one.old and one.new is None and one.old.id in gone)
+    paths = {entry.path for entry in purged}
+    return ([one for one in changes if one.path not in paths] if purged else changes), purged
+
+
+def apart_in(folder: Path, found: Scan) -> tuple[Apart, ...]:
+    """The folders in this one that are bound themselves, and to what."""
+    return tuple(_apart(folder, Path(place)) for place in found.apart)
+
+
+def _apart(folder: Path, place: Path) -> Apart:
+    try:
+        binding = read_binding(place)
+    except SystemFault:  # a damaged one: whoever works there is told
+        binding = None
+    return Apart(os.fsencode(place.relative_to(folder)), binding.full_name if binding else None)
 
 
 def hash_file(path: Path, kind: int) -> bytes:
@@ -101,6 +182,14 @@ def hash_file(path: Path, kind: int) -> bytes:
     except OSError as error:
         raise filesystem_fault(error, str(path)) from None
     return digest.digest()
+
+
+def hash_files(folder: Path, found: Scan, known: NDArray[np.bool_], ids: NDArray[np.uint8]) -> None:
+    """Fill in the ids of those that are not known. Raises SystemFault."""
+    kinds = found.kinds.tolist()
+    for row in np.flatnonzero(~known).tolist():
+        identifier = hash_file(folder / os.fsdecode(found.paths[row]), kinds[row])
+        ids[row] = np.frombuffer(identifier, np.uint8)
 
 
 def _compare(

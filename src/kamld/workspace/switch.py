@@ -2,39 +2,46 @@
 where they touch nothing that differs; else nothing is changed, and the files are named."""
 
 import os
+import stat
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import msgspec
 import numpy as np
 
 from kamld.blobs import filesystem_fault
 from kamld.errors import Conflict, NotFound
+from kamld.records.globs import Glob, is_glob
 from kamld.store import Change, Progress, Repository
 from kamld.store.refs.revisions import Resolved
-from kamld.store.trees import FOLDER, Entry, diff
+from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK, Entry, diff, entries_of
 from kamld.workspace.binding import OWN, Binding, read_binding, write_binding
 from kamld.workspace.placing.paths import check_paths, check_room, folders_of, rules_of
 from kamld.workspace.scan import Scan
 from kamld.workspace.settle import base_commit, base_tree, bound_dataset
-from kamld.workspace.stat_index import NO_TREE, from_scan, scan_settled, write_index
-from kamld.workspace.status import Look, hash_file, look
+from kamld.workspace.stat_index import NO_TREE, StatIndex, from_scan, scan_settled, write_index
+from kamld.workspace.status import Look, hash_file, look, without_purged
 from kamld.workspace.switching.hands import Step
 from kamld.workspace.switching.journal import carry_out, held
 from kamld.workspace.switching.plan import Plan, obstacles, plan, state_of
 
+_MOVE = "No version has them, for they are ignored or new: move them away first."
 _NAMED = 10  # files in the way that are named one by one
 
 
 @dataclass(frozen=True, slots=True)
 class Switched:
-    """`changes`: what was done to the folder's files. `kept`: a person's own changes that are still there."""
+    """`changes`: what was done to the folder's files. `kept`: a person's own changes that are still there.
+    `purged`: what is not there, of what the version has and the one before had not."""
 
     before: Binding
     binding: Binding
     changes: list[Change]
     kept: int
+    purged: tuple[Entry, ...] = ()
 
 
 def switch(
@@ -54,16 +61,24 @@ def switch(
         _check_room(folder, wanted.paths)
         seen = look(folder, before, repository)
         mine = {change.path: change for change in seen.changes}
-        made = plan(differ, mine, _agreed(folder, differ, mine), seen.present)
-        _check(folder, made)
+        made = plan(differ, mine, _agreed(folder, differ, mine, seen.present), seen.present)
+        _check(
+            folder, made,
+            f'Keep it on a branch of its own: kamld commit {quote(str(folder))} -b NEW -m "…". Or take it'
+            " back with kamld restore, or move those files away."
+            if made.in_the_way else _MOVE,
+        )  # fmt: skip
         of = resolved.dataset  # which may have been renamed
         binding = msgspec.structs.replace(
             before, project=of.project, name=of.name, branch=resolved.branch or "", commit=resolved.commit_id
         )
         left = set(mine) - {change.path for change in differ}
-        tree = NO_TREE if left else bytes.fromhex(resolved.commit.tree)
+        gone = repository.objects.purged(row.tobytes() for row in wanted.ids)
+        tree = NO_TREE if left or gone else bytes.fromhex(resolved.commit.tree)
         _do(repository, folder, made, binding, seen, tree, progress)
-        return Switched(before, binding, differ, len(left))
+        purged = tuple(change.new for change in differ if change.new and change.new.id in gone)
+        done = [c for c in without_purged(repository, differ)[0] if not (c.new and c.new.id in gone)]
+        return Switched(before, binding, done, len(left), purged)
 
 
 def switch_to_new(repository: Repository, folder: Path, branch: str, *, author: str) -> Switched:
@@ -88,7 +103,8 @@ def restore(
 ) -> list[Change]:  # fmt: skip
     """Files and folders as they are in a version, whatever was done to them; what was done to the files.
 
-    New files of a person stay. Raises NotFound (unknown_path), and as `switch`.
+    A path may be a pattern, unless it is what is there. New files of a person stay. Raises NotFound
+    (unknown_path, no_match), and as `switch`.
     """
     with held(folder):
         binding = _still(folder)
@@ -96,14 +112,18 @@ def restore(
         wanted = _under(repository, commit_id, paths)
         base = wanted if commit_id == binding.commit else _under(repository, binding.commit, paths)
         for path in paths:
-            if path and not any(_is_in(one, path) for one in [*wanted, *base]):
+            glob = _pattern(path)
+            if not path or any(_is_in(one, path) for one in [*wanted, *base]):
+                continue
+            if glob is None or not any(glob.matches(os.fsdecode(one)) for one in [*wanted, *base]):
+                word = f'matches "{glob.pattern}"' if glob else f'is called "{os.fsdecode(path)}"'
                 raise NotFound(
-                    "unknown_path", f'No version in question has "{os.fsdecode(path)}".',
+                    "no_match" if glob else "unknown_path", f"Nothing in the versions in question {word}.",
                     "kamld status shows what was changed; kamld ls NAME@REVISION what a version has.",
                 )  # fmt: skip
         _check_room(folder, list(wanted))
         made, changes = _restoring(folder, seen, base, wanted)
-        _check(folder, made)
+        _check(folder, made, _MOVE)
         _do(repository, folder, made, binding, seen, NO_TREE, progress)
         return changes
 
@@ -115,13 +135,34 @@ def _still(folder: Path) -> Binding:
     return binding
 
 
-def _agreed(folder: Path, differ: Sequence[Change], mine: dict[bytes, Change]) -> set[bytes]:
-    """Paths that a person changed to just what is wanted."""
+def _agreed(
+    folder: Path, differ: Sequence[Change], mine: dict[bytes, Change], present: Scan
+) -> set[bytes]:  # fmt: skip
+    """Paths that a person changed to just what is wanted, or that are so and ignored."""
     return {
         change.path
         for change in differ
-        if change.new and (own := mine.get(change.path)) and _is_same(folder, own.new, change.new)
+        if change.new
+        and (
+            ((own := mine.get(change.path)) and _is_same(folder, own.new, change.new))
+            or (state_of(present, change.path) is None and _is_there(folder, change.new))
+        )
     }
+
+
+def _is_there(folder: Path, wanted: Entry) -> bool:
+    """Whether a file that no scan shows is just as it is wanted."""
+    path = folder / os.fsdecode(wanted.path)
+    try:
+        state = path.lstat()
+    except OSError:  # nothing is there, or nothing that could be told to be the same
+        return False
+    kind = EXECUTABLE if state.st_mode & stat.S_IXUSR else FILE
+    if stat.S_ISLNK(state.st_mode):
+        kind = SYMLINK
+    elif not stat.S_ISREG(state.st_mode):
+        return False
+    return (kind, state.st_size) == (wanted.kind, wanted.size) and hash_file(path, kind) == wanted.id
 
 
 def _is_same(folder: Path, present: Entry | None, wanted: Entry) -> bool:
@@ -137,8 +178,8 @@ def _check_room(folder: Path, paths: Sequence[bytes]) -> None:
         raise filesystem_fault(error, str(folder)) from None
 
 
-def _check(folder: Path, made: Plan) -> None:
-    """Raises Conflict (in_the_way)."""
+def _check(folder: Path, made: Plan, way: str) -> None:
+    """`way`: how to go on. Raises Conflict (in_the_way)."""
     try:
         found = [*made.in_the_way, *(("in the way", path) for path in obstacles(os.fsencode(folder), made))]
     except OSError as error:
@@ -150,8 +191,7 @@ def _check(folder: Path, made: Plan) -> None:
     raise Conflict(
         "in_the_way",
         f"Work in {folder} would be lost: {', '.join(names)}{more}. Nothing was changed.",
-        "Keep it with kamld commit (on a branch of its own: kamld commit -b NEW), take it back with"
-        " kamld restore, or move those files away.",
+        way,
     )
 
 
@@ -173,20 +213,18 @@ def _known(
     found: Scan, seen: Look, written: dict[bytes, Step], entries: dict[bytes, Entry]
 ) -> tuple["np.ndarray[tuple[int], np.dtype[np.bool_]]", "np.ndarray[tuple[int, int], np.dtype[np.uint8]]"]:
     """The files that are as we wrote them, or as they were before, and their ids."""
-    known, ids = np.zeros(len(found), np.bool_), np.zeros((len(found), 32), np.uint8)
-    rows = {path: row for row, path in enumerate(seen.present.paths)}
-    states, kinds = found.states.tolist(), found.kinds.tolist()
-    for row, path in enumerate(found.paths):
-        step, before = written.get(path), rows.get(path, -1)
-        size, mtime, _, inode = states[row]
-        if step:
-            known[row] = kinds[row] == step.kind and (
+    keep, present = np.flatnonzero(seen.known), seen.present
+    paths = [present.paths[row] for row in keep.tolist()]
+    before = StatIndex(paths, present.kinds[keep], present.states[keep], seen.ids[keep], NO_TREE)
+    known, ids = before.known(found)
+    for path, step in written.items():
+        row = bisect_left(found.paths, path)
+        if found.paths[row : row + 1] == [path]:
+            size, mtime, _, inode = found.states[row].tolist()
+            known[row] = found.kinds[row] == step.kind and (
                 step.kind == FOLDER or (size, mtime, inode) == (step.size, step.mtime, step.inode)
             )
             ids[row] = np.frombuffer(entries[path].id, np.uint8)
-        elif before >= 0 and seen.known[before]:
-            known[row] = (seen.present.states[before] == found.states[row]).all()
-            ids[row] = seen.ids[before]
     return known, ids
 
 
@@ -195,9 +233,17 @@ def _under(repository: Repository, commit_id: str, paths: Sequence[bytes]) -> di
     found: dict[bytes, Entry] = {}
     for path in paths:
         entries = tree.under(path)
+        if not len(entries) and (glob := _pattern(path)):
+            rows = tree.entries().rows()
+            entries = entries_of([row for row in rows if glob.matches(os.fsdecode(row.path))])
         check_paths(entries)
         found |= {row.path: row for row in entries.rows()}
     return found
+
+
+def _pattern(path: bytes) -> Glob | None:
+    text = os.fsdecode(path)
+    return Glob(text) if is_glob(text) else None
 
 
 def _is_in(path: bytes, folder: bytes) -> bool:
@@ -209,11 +255,15 @@ def _restoring(
 ) -> tuple[Plan, list[Change]]:
     """`base`: what the folder's own version has there; beyond it, what is there is a person's and stays."""
     mine = {change.path: change for change in seen.changes}
+    gone = {entry.path for entry in seen.purged}
+    base = {path: entry for path, entry in base.items() if path not in gone}
     made, changes = Plan(), []
     for path in sorted(base.keys() | wanted.keys()):
         own, new = mine.get(path), wanted.get(path)
         present = own.new if own else base.get(path)
         there = state_of(seen.present, path)
+        if new and there is None and not present and _is_there(folder, new):
+            continue
         if new and not (present and _is_wanted(folder, present, new, own)):
             made.write.append((new, there))
         elif new is None and there:

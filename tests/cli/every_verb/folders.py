@@ -47,10 +47,10 @@ class Folders(Typed):
         said = self.say(*words)
         assert said["created"]
         dataset = Dataset(name)
-        dataset.put("main", "branch", said["id"])
+        dataset.put("main", "branch", said["commit"])
         self.model.datasets.append(dataset)
-        self.model.add(said["id"], written, (), "first")
-        self.model.folders[str(place)] = Folder(dataset, "main", said["id"], written)
+        self.model.add(said["commit"], written, (), "first")
+        self.model.folders[str(place)] = Folder(dataset, "main", said["commit"], written)
 
     @precondition(has_folder)
     @rule(data=st.data(), path=paths, content=contents)
@@ -75,7 +75,7 @@ class Folders(Typed):
             return
         assert said["changed"]
         assert said["parents"] == [folder.base]
-        self.model.add(said["id"], folder.files, [folder.base], message)
+        self.model.add(said["commit"], folder.files, [folder.base], message)
         self.landed(folder, said)
 
     @precondition(has_folder)
@@ -93,9 +93,9 @@ class Folders(Typed):
         assert said["changed"] == changed
         if changed:
             assert said["parents"] == [folder.base]
-            self.model.add(said["id"], folder.files, [folder.base], f"begins {new}")
-        folder.dataset.put(new, "branch", said["id"])
-        folder.branch, folder.base = new, said["id"]
+            self.model.add(said["commit"], folder.files, [folder.base], f"begins {new}")
+        folder.dataset.put(new, "branch", said["commit"])
+        folder.branch, folder.base = new, said["commit"]
         self.check_folder(name)
 
     @precondition(has_folder)
@@ -117,13 +117,13 @@ class Folders(Typed):
             assert (said["amended"], said["landed"]) == (folder.base, "moved")
             parents = self.model.versions[folder.base].parents
             assert tuple(said["parents"]) == parents
-            self.model.add(said["id"], folder.files, parents, f"with {content}")
+            self.model.add(said["commit"], folder.files, parents, f"with {content}")
             self.model.amended.add(folder.base)
             for brought in self.model.imported.values():
                 if folder.base in brought:
-                    brought.add(said["id"])
-            folder.dataset.put(folder.branch, "branch", said["id"])
-            folder.base = said["id"]
+                    brought.add(said["commit"])
+            folder.dataset.put(folder.branch, "branch", said["commit"])
+            folder.base = said["commit"]
         else:
             assert folder.files == self.model.versions[folder.base].files
         self.check_folder(name)
@@ -165,7 +165,7 @@ class Folders(Typed):
         place = self.fresh()
         said = self.say("checkout", f"{dataset.name}@{ref}", str(place))
         head = dataset.head(ref)
-        assert said["id"] == head
+        assert said["commit"] == head
         assert said["bound"] == (dataset.refs[ref].kind == "branch")
         assert self.read(place) == self.model.versions[head].files
         if said["bound"]:
@@ -177,6 +177,9 @@ class Folders(Typed):
         name, folder = self.some_folder(data)
         ref = data.draw(st.sampled_from(folder.dataset.live()), label="ref")
         head = folder.dataset.head(ref)
+        if folder.mounted:
+            self.refused("is_a_mount", "switch", name, ref)
+            return
         was, to = self.model.versions[folder.base].files, self.model.versions[head].files
         own = changes(was, folder.files)
         lost = [p for p in changes(was, to) if p in own and folder.files.get(p) != to.get(p)]
@@ -201,6 +204,9 @@ class Folders(Typed):
         path = data.draw(st.sampled_from(sorted({"a.txt", *base, *folder.files})), label="path")
         if path not in base:
             self.refused("unknown_path", "restore", name, path)
+            return
+        if folder.mounted:
+            self.refused("is_a_mount", "restore", name, path)
             return
         self.say("restore", name, path)
         folder.files[path] = base[path]

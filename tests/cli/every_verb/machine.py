@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import tempfile
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 
 from kamld.cli.main import run
-from tests.cli.every_verb.model import Dataset, Files, Folder, Model, changes
+from tests.cli.every_verb.model import Dataset, Files, Folder, Model, changes, three_way
 
 # No path is both a file and a folder; one name is not ASCII, one needs quotes.
 paths = st.sampled_from(["a.txt", "b.txt", "c/x.txt", "c/y.txt", "d/e/f.txt", "naïve café.txt"])
@@ -51,8 +52,11 @@ class Typed(RuleBasedStateMachine):
                 self.check_folder(folder)
             assert self.say("fsck")["sound"]
         finally:
-            self.environment.undo()
-            shutil.rmtree(self.top)
+            self.clean_up()
+
+    def clean_up(self) -> None:
+        self.environment.undo()
+        shutil.rmtree(self.top)
 
     # Words to kamld, and looking at what it did
 
@@ -102,7 +106,7 @@ class Typed(RuleBasedStateMachine):
     def check_version(self, dataset: Dataset, ref: str) -> None:
         place = self.fresh()
         head = dataset.head(ref)
-        assert self.say("export", f"{dataset.name}@{ref}", str(place))["id"] == head
+        assert self.say("export", f"{dataset.name}@{ref}", str(place))["commit"] == head
         assert self.read(place) == self.model.versions[head].files
         shutil.rmtree(place, ignore_errors=True)
 
@@ -111,8 +115,8 @@ class Typed(RuleBasedStateMachine):
         said = self.say("show", f"{dataset.name}@{ref}")
         if parents is not None:
             assert tuple(said["parents"]) == parents
-        self.model.add(said["id"], wanted, said["parents"], said["message"])
-        return str(said["id"])
+        self.model.add(said["commit"], wanted, said["parents"], said["message"])
+        return str(said["commit"])
 
     def some_dataset(self, data: st.DataObject) -> Dataset:
         name = data.draw(st.sampled_from(sorted(d.name for d in self.model.live())), label="dataset")
@@ -124,9 +128,13 @@ class Typed(RuleBasedStateMachine):
         return name, self.model.folders[name]
 
     def landed(self, folder: Folder, said: dict[str, Any]) -> None:
-        dataset, branch, new = folder.dataset, folder.branch, said["id"]
-        assert branch
+        dataset, new = folder.dataset, said["commit"]
+        branch = folder.branch = self.goes_to(folder)
         head = dataset.refs[branch].now if branch in dataset.refs else None
+        is_apart = head is not None and folder.base not in self.model.past(head)
+        if head and is_apart and self.model.was_on(dataset.refs[branch], folder.base):
+            self.carried(folder, said, head)
+            return
         if head is None or head in self.model.past(new):
             assert (said["landed"], said["branch"]) == ("moved", branch)
             dataset.put(branch, "branch", new)
@@ -141,6 +149,29 @@ class Typed(RuleBasedStateMachine):
                 assert joined is None or not joined[1]
                 wanted = joined[0] if joined else self.read_version(dataset, branch)
                 dataset.put(branch, "branch", self.learn(dataset, branch, wanted, (head, new)))
+        folder.base = new
+
+    def goes_to(self, folder: Folder) -> str:
+        """A branch that was made to keep a commit apart, was merged and has gone: where that was merged."""
+        refs, branch = folder.dataset.refs, folder.branch or ""
+        while branch in refs and refs[branch].now is None and "-conflict-" in branch:
+            branch = re.sub(r"-conflict-[0-9a-f]{12}(-again)*$", "", branch)
+        head = refs[branch].now if branch in refs else None
+        return branch if head and folder.base in self.model.past(head) else folder.branch or ""
+
+    def carried(self, folder: Folder, said: dict[str, Any], head: str) -> None:
+        """What the folder came from was taken back or replaced: only what it changed since lands."""
+        versions, new, ref = self.model.versions, said["commit"], folder.dataset.refs[folder.branch or ""]
+        wanted, clashes = three_way(versions[folder.base].files, versions[head].files, folder.files)
+        if said["landed"] == "kept":
+            assert clashes
+            folder.dataset.put(said["branch"], "branch", new)
+            folder.branch = said["branch"]
+        else:
+            assert (said["landed"], clashes) == ("carried", [])
+            ref.move(self.learn(folder.dataset, folder.branch or "", wanted, (head,)))
+            ref.carried.add(new)
+            assert said["head"] == ref.now
         folder.base = new
 
     def read_version(self, dataset: Dataset, ref: str) -> Files:

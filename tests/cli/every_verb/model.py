@@ -23,6 +23,8 @@ class Named:
 
     kind: str
     past: list[str | None] = field(default_factory=list)
+    carried: set[str] = field(default_factory=set)  # folders' versions of which only the changes landed
+    merged: bool = False  # a branch for a commit that was kept apart, and that a merge of it made go
 
     @property
     def now(self) -> str | None:
@@ -30,6 +32,7 @@ class Named:
 
     def move(self, to: str | None) -> None:
         self.past.append(to)
+        self.merged = False
 
     def undo(self) -> str | None:
         self.past.append(self.past[-2] if len(self.past) > 1 else None)
@@ -64,6 +67,7 @@ class Folder:
     branch: str | None
     base: str
     files: Files
+    mounted: bool = False
 
 
 @dataclass
@@ -71,6 +75,7 @@ class Model:
     versions: dict[str, Version] = field(default_factory=dict)
     datasets: list[Dataset] = field(default_factory=list)
     folders: dict[str, Folder] = field(default_factory=dict)
+    read_only: dict[str, str] = field(default_factory=dict)  # mounts, and what version each is
     waiting: dict[tuple[str, str], str] = field(default_factory=dict)  # (dataset, branch): theirs
     amended: set[str] = field(default_factory=set)  # versions that others took the place of
     imported: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # by where from
@@ -93,6 +98,10 @@ class Model:
                 found.add(one)
                 waiting += self.versions[one].parents
         return found
+
+    def was_on(self, ref: Named, identifier: str) -> bool:
+        """Whether a version was ever part of a ref, or its changes were."""
+        return identifier in ref.carried or any(one and identifier in self.past(one) for one in ref.past)
 
     def newest(self, identifier: str, among: set[str]) -> str | None:
         """Of these, what was made last of all that this one came from."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kamld.api.shown import Listing, html, size
+from kamld.api.shown import Listing, html, plain, size
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ class Soundness:
     objects: int
     bytes: int
     versions: int
+    left: int  # files that were left elsewhere, and looked at there
+    left_lost: int  # of these, not there as they were
     purged: int  # contents that were purged, which is no damage
 
     def _repr_html_(self) -> str:
@@ -90,9 +92,33 @@ class PurgedFrom:
 
 
 @dataclass(frozen=True, slots=True)
+class Hole:
+    """Content that was purged: who did it, when and why, and which files it was (at most 100 of them, as
+    project/name:path). `done` False: a purge that was stopped, which `Hub.finish_purges` ends."""
+
+    id: str
+    size: int
+    time: str
+    author: str
+    reason: str
+    files: tuple[str, ...]
+    done: bool
+
+    def _shown(self) -> dict[str, str]:
+        what = plain(self.files[0]) if self.files else self.id[:12]
+        return {
+            "time": self.time[:10],
+            "author": plain(self.author),
+            "file": what,
+            "reason": plain(self.reason),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Purge:
     """What a purge removed, or would remove (`done` False). `shared`: parts of it that other files have
-    too, and that stay."""
+    too, and that stay. `in_use`: copies on this machine that could not be removed; `Hub.finish_purges` does
+    it later. `mounts`: folders at which a version is shown that had it, and shows it for some seconds."""
 
     done: bool
     contents: int
@@ -101,3 +127,5 @@ class Purge:
     places: Listing[PurgedFrom]
     runs: tuple[str, ...]
     endpoints: tuple[str, ...]
+    in_use: tuple[str, ...]
+    mounts: tuple[str, ...]

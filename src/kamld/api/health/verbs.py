@@ -1,23 +1,23 @@
 """`fsck`, `repair`, `doctor` and `purge` as functions that give typed values."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from kamld.api.folders import Where
-from kamld.api.health.values import Examined, Finding, Lost, Purge, PurgedFrom, Soundness, Step
+from kamld.api.health.values import Examined, Finding, Hole, Lost, Purge, PurgedFrom, Soundness, Step
 from kamld.api.shown import Listing
 from kamld.app import App
 from kamld.app.doctor import examine
-from kamld.app.purging import carry_out, plan
-from kamld.app.repairing import repair_hub
+from kamld.app.purging import already, carry_out, go_on, plan
+from kamld.app.repairing import check_hub, repair_hub
 from kamld.errors import Invalid
-from kamld.store.fsck import Mended, check
+from kamld.records.holes import Hole as Kept
+from kamld.store import Holes
+from kamld.store.fsck import Mended
 
 
 def fsck(app: App, names: Sequence[str], *, quick: bool) -> Soundness:
-    only = frozenset(app.dataset(name).id for name in names) or None
-    blobs = app.repository.blobs
-    return _sound(Mended(check(blobs, threads=app.threads, progress=_unheard, only=only, quick=quick)))
+    return _sound(Mended(check_hub(app, names, _unheard, quick=quick)))
 
 
 def repair(app: App, places: Sequence[Where]) -> Soundness:
@@ -34,9 +34,11 @@ def purge(app: App, text: str, reason: str, *, every_version: bool, dry_run: boo
         raise Invalid("no_reason", "A purge needs a reason.", "Say why: whoever asks for the file reads it.")
     made = plan(app, text, every_version=every_version)
     size, shared = made.weight.bytes, made.weight.shared
-    if not dry_run:
-        done, _ = carry_out(app, made, reason)
-        size, shared = done.bytes, done.shared
+    in_use, mounts = tuple[str, ...](), tuple[str, ...]()
+    if made.purged or not dry_run:
+        done = already(app, made, dry_run=dry_run) if made.purged else carry_out(app, made, reason)
+        size, shared = done.purged.bytes, done.purged.shared
+        in_use, mounts = tuple(str(left.path) for left in done.left), done.mounts
     places = Listing(
         PurgedFrom(
             f"{one.dataset.project}/{one.dataset.name}" if one.dataset else "", _text(one.path), one.versions
@@ -44,7 +46,25 @@ def purge(app: App, text: str, reason: str, *, every_version: bool, dry_run: boo
         for one in made.touched.places
     )
     runs, endpoints = tuple(made.touched.runs), tuple(made.touched.endpoints)
-    return Purge(not dry_run, len(made.contents), size, shared, places, runs, endpoints)
+    return Purge(not dry_run, len(made.contents), size, shared, places, runs, endpoints, in_use, mounts)
+
+
+def purges(app: App) -> Listing[Hole]:
+    return _holes(Holes(app.repository.blobs).all())
+
+
+def finish_purges(app: App) -> Listing[Hole]:
+    return _holes(go_on(app).purged.holes)
+
+
+def _holes(found: Iterable[Kept]) -> Listing[Hole]:
+    return Listing(
+        Hole(
+            one.id, one.size, one.time, one.author, one.reason,
+            tuple(f"{file.project}/{file.name}:{file.path}" for file in one.files), bool(one.done),
+        )
+        for one in sorted(found, key=lambda hole: hole.time)
+    )  # fmt: skip
 
 
 def _sound(done: Mended) -> Soundness:
@@ -61,6 +81,8 @@ def _sound(done: Mended) -> Soundness:
         objects=report.objects,
         bytes=report.bytes,
         versions=report.versions,
+        left=report.left,
+        left_lost=report.left_lost,
         purged=report.purged,
     )
 

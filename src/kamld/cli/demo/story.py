@@ -57,7 +57,7 @@ class Story:
         self._title("Some are cleaned, removed, added: a second version")
         correct_digits(digits)
         self._kamld("status", "digits")
-        self._kamld("diff", "digits", "-p")
+        self._kamld("diff", "digits", "--patch")
         self._kamld("commit", "digits", "-m", "cleaned, 3 illegible ones removed, 3 new")
         self._kamld("log", "digits")
 

@@ -68,7 +68,7 @@ class Project:
                 why = "is in no Git repository"
             raise Invalid(
                 "no_history", f"{self.top} {why}, so it has no history.",
-                "Commit its .dvc files with Git, or import the files as they are: --as folder.",
+                "Commit its .dvc files with Git, or import the files as they are: --kind folder.",
             )  # fmt: skip
 
     @property

@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Iterator
 
 from kamld.blobs import Blobs
+from kamld.blobs.foreign import Foreign
 from kamld.records.history import Dataset
 from kamld.records.merging import PendingMerge
 from kamld.records.run import Run
 from kamld.store.fsck.files import Files
 from kamld.store.fsck.histories import Histories, read_histories
+from kamld.store.fsck.left import LeftFiles
+from kamld.store.fsck.left import findings as left_findings
 from kamld.store.fsck.look import Look, Progress
 from kamld.store.fsck.records import Records, read_records
 from kamld.store.fsck.report import SHOWN, Affected, Finding, Report
@@ -21,21 +24,24 @@ _REBUILT = {"damaged_index", "wrong_index"}  # what an index made anew is enough
 
 
 def check(
-    blobs: Blobs, *, threads: int, progress: Progress, only: frozenset[str] | None = None, quick: bool = False
-) -> Report:
+    blobs: Blobs, *, threads: int, progress: Progress, only: frozenset[str] | None = None,
+    quick: bool = False, left: LeftFiles | None = None,
+) -> Report:  # fmt: skip
     """`only`: ids of datasets; then what they do not need is not verified. `quick`: content of files is
-    only looked for, not read."""
+    only looked for, not read. `left` looks at files that were left elsewhere; None: at those that need no
+    credentials."""
     look = Look(blobs, threads, Depth(quick or only is not None), progress)
+    left = left or LeftFiles(Foreign({}), threads, quick=quick)
     if only is not None and not quick:
-        files = Files(look, gather=True)
+        files = Files(look, left, gather=True)
         _round(blobs, look, files, only)
         look.deeper(Depth(quick=False, only=look.with_chunks(files.needed)))
-    report = _round(blobs, look, Files(look, gather=False), only)
+    report = _round(blobs, look, Files(look, left, gather=False), only)
     for _ in range(_TRIES):
         if not report.findings:
             break
         before = report.findings
-        report = _round(blobs, look, Files(look, gather=False), only)
+        report = _round(blobs, look, Files(look, left, gather=False), only)
         if report.findings == before:
             break
     return report
@@ -72,20 +78,25 @@ def _judge(records: Records, look: Look, files: Files, only: frozenset[str] | No
 
 
 def _judge_versions(report: Report, histories: Histories, files: Files) -> Iterator[Finding]:
-    hurt = {commit: lost for commit, v in histories.versions.items() if (lost := files.lost_of(v.tree))}
+    versions = histories.versions
+    hurt = {commit: lost for commit, v in versions.items() if v.needed and (lost := files.lost_of(v.tree))}
+    report.left_lost = len(files.faults)
+    yield from left_findings(files.faults.values())
+    for old in versions.values():  # what only old moves name may be gone; but what is there counts
+        files.lost_of(old.tree)
     forgotten = histories.forgotten() if hurt else set()
-    needed = {commit for commit in hurt if histories.versions[commit].needed and commit not in forgotten}
+    needed = hurt.keys() - forgotten
     gone = [commit for commit, is_needed in histories.lost.items() if is_needed]
     if not needed and not gone:
         return
     words = histories.words()
     order = {commit: at for at, commit in enumerate(words)}  # as people count: main, main~1, …
-    counted: Counter[str] = Counter()
+    counted: Counter[tuple[str, bool]] = Counter()
     for commit in sorted({*needed, *gone}, key=lambda one: (order.get(one, len(order)), one)):
         dataset, version = words.get(commit) or (None, commit[:12])
-        name = _name(dataset)
-        counted[name] += 1
-        if counted[name] <= SHOWN:
+        name, removed = _name(dataset), dataset is not None and dataset.id in histories.records.removed
+        counted[name, removed] += 1
+        if counted[name, removed] <= SHOWN:
             lost = hurt.get(commit)
             report.affected.append(
                 Affected(
@@ -95,11 +106,14 @@ def _judge_versions(report: Report, histories: Histories, files: Files) -> Itera
                     files=lost.files if lost else None,
                     total=lost.total if lost else None,
                     paths=lost.paths if lost else (),
+                    unlisted=lost.unlisted if lost and lost.files is not None else None if lost else 0,
+                    removed=removed,
                 )
             )
     report.versions_affected = counted.total()
-    for name, count in counted.items():
+    for (name, removed), count in counted.items():
         what = f"{count:,} version{'s lack' if count > 1 else ' lacks'} files, or cannot be read"
+        what += "; it was removed" if removed else ""
         yield Finding("lost_files", name, what)
 
 

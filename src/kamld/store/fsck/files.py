@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kamld.errors import SystemFault
+from kamld.store.fsck.left import Fault, Left, LeftFiles
 from kamld.store.fsck.look import Look
 from kamld.store.fsck.report import SHOWN
 from kamld.store.fsck.verify import Prefixes, among, prefixes, prefixes_of
@@ -15,11 +16,13 @@ from kamld.store.trees import FOLDER, Page, decode_page, decode_tree
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Of a tree or a page: files that cannot be had. `files` None: all, and nobody knows which."""
+    """Of a tree or a page: files that cannot be had. `files` None: all, and nobody knows which. `unlisted`:
+    of these, those of which only the list is lost, as far as anybody can tell."""
 
     files: int | None
     total: int | None
     paths: tuple[bytes, ...] = ()
+    unlisted: int = 0
 
 
 Fetch = Callable[[bytes], bytes | None]  # an object from elsewhere; None: it is not to be had there
@@ -27,12 +30,16 @@ Fetch = Callable[[bytes], bytes | None]  # an object from elsewhere; None: it is
 
 class Files:
     """`needed`: prefixes of all that was asked for so far. `left`: files that are only left somewhere.
-    `lost`: content that is not to be had, and how long it is (-1: not known).
+    `lost`: content that is not to be had, and how long it is (-1: not known). `faults`: why those that were
+    left somewhere are not to be had.
 
     `fetch` brings commits, trees and pages that are lost here."""
 
-    def __init__(self, look: Look, *, gather: bool, fetch: Fetch = lambda _: None) -> None:
-        self._look, self._gather, self._fetch = look, gather, fetch
+    def __init__(
+        self, look: Look, left: LeftFiles, *, gather: bool, fetch: Fetch = lambda _: None
+    ) -> None:  # fmt: skip
+        self._look, self._left_files, self._gather, self._fetch = look, left, gather, fetch
+        self.faults: dict[bytes, Fault] = {}
         self.lost: dict[bytes, int] = {}
         self._holes = look.holes()
         self.purged: set[bytes] = set()  # content that was purged, which is no damage
@@ -83,7 +90,10 @@ class Files:
         if not found:
             return None
         paths = [path for lost in found for path in lost.paths][:SHOWN]
-        return Lost(sum(lost.files or 0 for lost in found), sum(page.count for page in pages), tuple(paths))
+        return Lost(
+            sum(lost.files or 0 for lost in found), sum(page.count for page in pages), tuple(paths),
+            sum(lost.unlisted for lost in found),
+        )  # fmt: skip
 
     def _page(self, page: Page) -> Lost | None:
         if page.id not in self._pages:
@@ -97,7 +107,7 @@ class Files:
         except SystemFault:
             entries = None
         if entries is None:
-            return Lost(page.count, page.count)
+            return Lost(page.count, page.count, unlisted=page.count)
         at = np.flatnonzero(entries.kinds != FOLDER)
         blob = entries.ids.tobytes()
         bad = at[~among(prefixes(entries.ids[at]), self._look.sound)]
@@ -110,19 +120,33 @@ class Files:
         return Lost(len(bad), page.count, tuple(entries.paths[row] for row in bad[:SHOWN].tolist()))
 
     def _has(self, ids: list[bytes]) -> list[bool]:
-        """Also files that were left where they are, whose places the hub knows."""
+        """Also files that were left where they are, and are still what they were."""
         wanted = prefixes_of(ids)
         self._note(wanted)
         found = among(wanted, self._look.sound)
+        left: dict[bytes, Left] = {}
         for row in np.flatnonzero(~found).tolist():
-            key = prefixes_of([places.key_of(ids[row], 0)])
-            found[row] = among(key, self._look.sound)[0]
-            self.left += int(found[row])
-            self._note(key)
-            if not found[row] and ids[row] in self._holes:
+            if ids[row] in self._holes:
                 found[row] = True
                 self.purged.add(ids[row])
-        return [bool(one) for one in found]
+            elif there := self._places(ids[row]):
+                found[row] = True
+                left[ids[row]] = there
+        self.left += len(left)
+        faults = self._left_files.faults(left) if left else {}
+        self.faults |= faults
+        return [bool(one) and identifier not in faults for one, identifier in zip(found, ids, strict=True)]
+
+    def _places(self, identifier: bytes) -> Left:
+        there: list[tuple[places.Place, list[bytes]]] = []
+        for number in range(places.PLACES_MAX):
+            key = places.key_of(identifier, number)
+            self._note(prefixes_of([key]))
+            if not among(prefixes_of([key]), self._look.sound)[0]:
+                break
+            if place := self._look.place(key):
+                there.insert(0, place)
+        return there
 
     def _note(self, ids: Prefixes) -> None:
         if self._gather:

@@ -9,6 +9,8 @@ from functools import partial
 
 from kamld import clock
 from kamld.errors import KamldError
+from kamld.records.names import Name
+from kamld.store import packs
 from kamld.store.hub import FORMAT
 from kamld.store.leases import condemned
 from kamld.store.objects.holes import Holes
@@ -32,7 +34,7 @@ def look(repository: Repository) -> list[Check]:
     """Never raises for what is wrong with the hub."""
     checks: dict[str, Callable[[Repository], Check]] = {
         "format": _format, "index": _index, "at work": _leases, "collection": _collection,
-        "purges": _purges, "clock": _clock, "merges": _merges, "leftovers": _leftovers,
+        "purges": _purges, "versions": _versions, "clock": _clock, "merges": _merges, "leftovers": _leftovers,
     }  # fmt: skip
     return [carefully(name, partial(check, repository)) for name, check in checks.items()]
 
@@ -56,6 +58,9 @@ def _format(repository: Repository) -> Check:
 def _index(repository: Repository) -> Check:
     repository.index.refresh()
     count = len(repository.index.segments())
+    if lost := repository.index.missing():
+        what = f"{_many(len(lost), 'pack')} lost, such as {packs.key(lost[0])}"
+        return Check("index", "todo", what, "kamld fsck says what is affected, and what can be had back")
     lacking = repository.index.lacking()
     if lacking:
         what = f"{_many(lacking, 'pack')} not listed: somebody writes at the moment, or was stopped at it"
@@ -88,6 +93,19 @@ def _purges(repository: Repository) -> Check:
     if going or not all(hole.done for hole in found):
         return Check("purges", "todo", "one goes on, or was stopped", "kamld purge --finish")
     return Check("purges", "ok", f"{_many(len(found), 'content')} purged" if found else "none")
+
+
+def _versions(repository: Repository) -> Check:
+    """Every dataset and model should have a main, once its first commit has landed."""
+    without = [one for one in repository.names.all() if not repository.is_made(one)]
+    if not without:
+        return Check("versions", "ok", "every name has one")
+    what = f"none known of {', '.join(str(Name(one.project, one.name)) for one in without[:3])}"
+    what += f" and {len(without) - 3:,} more" if len(without) > 3 else ""
+    if any(repository.refs.ever(one) for one in without):  # main is the first that a dataset gets
+        return Check("versions", "todo", f"{what}: that is lost", "kamld fsck looks for it")
+    what += ": lost, unless a first commit there was stopped or still goes on"
+    return Check("versions", "note", what, "kamld fsck looks for it")
 
 
 def _clock(repository: Repository) -> Check:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from kamld.errors import SystemFault
 from kamld.records.encoding import decode
-from kamld.records.history import Commit, Dataset, Ref
+from kamld.records.history import Commit, Dataset, Move, Ref
 from kamld.records.names import MAIN
 from kamld.store.fsck.records import Records
 from kamld.store.refs.expiry import standings
@@ -40,7 +40,7 @@ class Histories:
             for ref in refs:
                 self._name_line(found, dataset, ref)
             moves = self.records.moves.get(dataset.id, ())
-            for identifier in self._before({move.commit for move in moves if move.commit}):
+            for identifier in self._before(_named(moves)):
                 found.setdefault(identifier, (dataset, identifier[:12]))
         return found
 
@@ -78,9 +78,13 @@ def read_histories(records: Records, read: Read, read_old: Read | None = None) -
     needed |= {commit for merge in records.merges for commit in (merge.ours, merge.theirs)}
     found.named = needed
     _walk(found, read, needed, needed=True)
-    old = {move.commit for moves in records.moves.values() for move in moves if move.commit}
+    old = {one for moves in records.moves.values() for one in _named(moves)}
     _walk(found, read_old or read, old, needed=False)
     return found
+
+
+def _named(moves: Iterable[Move]) -> set[str]:
+    return {one for move in moves for one in (move.commit, move.carries) if one}
 
 
 def _walk(found: Histories, read: Read, starts: set[str], *, needed: bool) -> None:

@@ -6,6 +6,7 @@ Bytes of packs pass through a window a thread; what stays is some 90 bytes an ob
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Event
 
@@ -103,6 +104,17 @@ class Look:
                 return found
         return None
 
+    def place(self, key: bytes) -> tuple[places.Place, list[bytes]] | None:
+        """Where a file was left, and the hashes of its blocks, from any sound record of that."""
+        ids = as_ids([key])
+        for segment in self._sources:
+            row = int(segment.find(ids)[0])
+            codec, stored, _ = self._stored_at(segment, row) if row >= 0 else (0, None, 0)
+            if stored is not None and codec & places.PLACE:
+                with suppress(SystemFault):
+                    return places.decode(stored, key)
+        return None
+
     def with_chunks(self, ids: Prefixes) -> Prefixes:
         """The ids, sorted, and those of the chunks that the large ones among them are made of."""
         needed = np.unique(ids)
@@ -116,6 +128,10 @@ class Look:
         ]
         return np.unique(np.concatenate([needed, *parts]))
 
+    def commits(self) -> list[bytes]:
+        """What looks like one, whether or not anything leads to it; sorted. Only after a whole check."""
+        return sorted({identifier for one in self.checked.values() for identifier in one.commits})
+
     @property
     def unindexed(self) -> bool:
         """Whether there are sound objects that the index does not know."""
@@ -127,40 +143,40 @@ class Look:
         return [packs.key(one.name) for one in self.checked.values() if among(one.ids, wanted).any()]
 
     def _recipe_at(self, segment: Segment, row: int, identifier: bytes) -> list[tuple[bytes, int]] | None:
-        columns = segment.columns
-        number, codec, raw = (int(columns[name][row]) for name in ("pack", "codec", "raw"))
-        if codec != packs.RECIPE or number >= len(segment.packs):
-            return None
-        key, start = packs.key(segment.packs[number]), int(columns["offset"][row])
+        codec, stored, raw = self._stored_at(segment, row)
         try:
-            stored = self._blobs.part(key, start, int(columns["stored"][row]))
-            return recipes.decode(stored, raw, identifier)
-        except Missing:
-            return None
+            return recipes.decode(stored, raw, identifier) if codec == packs.RECIPE and stored else None
         except SystemFault as fault:
             if fault.code != "damaged_object":
                 raise
             return None
 
     def _read_row(self, segment: Segment, row: int, identifier: bytes) -> bytes | None:
-        columns = segment.columns
-        number, codec, raw = (int(columns[name][row]) for name in ("pack", "codec", "raw"))
-        offset, length = int(columns["offset"][row]), int(columns["stored"][row])
+        codec, stored, raw = self._stored_at(segment, row)
         try:
-            if codec & places.PLACE or number >= len(segment.packs):
+            if stored is None or codec & places.PLACE:
                 return None
-            stored = self._blobs.part(packs.key(segment.packs[number]), offset, length)
             if not codec & packs.RECIPE:
                 data = bytes(decode(codec, memoryview(stored), raw))
                 return data if object_id(data) == identifier else None
             parts = [self.read(chunk) for chunk, _ in recipes.decode(stored, raw, identifier)]
             return b"".join(part for part in parts if part is not None) if None not in parts else None
-        except Missing:
-            return None
         except SystemFault as fault:
             if fault.code != "damaged_object":
                 raise
             return None
+
+    def _stored_at(self, segment: Segment, row: int) -> tuple[int, bytes | None, int]:
+        """(codec, bytes in the pack, length); None: that pack is gone."""
+        columns = segment.columns
+        number, codec, raw = (int(columns[name][row]) for name in ("pack", "codec", "raw"))
+        if number >= len(segment.packs):
+            return codec, None, raw
+        key, start = packs.key(segment.packs[number]), int(columns["offset"][row])
+        try:
+            return codec, self._blobs.part(key, start, int(columns["stored"][row])), raw
+        except Missing:
+            return codec, None, raw
 
     def _read_index(self) -> None:
         found: list[Segment] = []

@@ -27,6 +27,8 @@ from kamld.store.objects.holes import PURGING
 from kamld.store.refs.seen import SEEN
 
 Record = TypeVar("Record", bound=msgspec.Struct)
+_LOOK = "kamld fsck --repair looks for it."
+RECOVERED = "recovered-"  # how branches begin that a repair has made
 _NUMBERED = re.compile(r"(?:run-numbers|deployments)/(?P<of>.+)/(?P<number>[0-9]{8,})")
 
 
@@ -34,11 +36,16 @@ _NUMBERED = re.compile(r"(?:run-numbers|deployments)/(?P<of>.+)/(?P<number>[0-9]
 class Records:
     datasets: list[Dataset] = field(default_factory=list)  # those that live first
     named: frozenset[str] = frozenset()  # ids of datasets that have a name, or can be had back
+    removed: frozenset[str] = frozenset()  # of datasets that have no name any more
+    forgotten: frozenset[str] = frozenset()  # that cannot be had back any more: collections delete their refs
     refs: dict[str, list[Ref]] = field(default_factory=dict)  # of each dataset's id
     moves: dict[str, list[Move]] = field(default_factory=dict)  # all that their refs ever made
     runs: dict[str, Run] = field(default_factory=dict)
     events: dict[str, DeploymentEvent] = field(default_factory=dict)
     merges: list[PendingMerge] = field(default_factory=list)
+    losses: set[str] = field(default_factory=set)  # keys of records that say that something was lost
+    without_main: list[Dataset] = field(default_factory=list)  # that have a name
+    collected: bool = False  # a collection has noted which refs there were
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -68,9 +75,12 @@ class _Reading:
         gone: dict[str, Dataset] = {}
         for _, named in self._all("names/", Named):
             (gone if named.gone else live).setdefault(named.id, named.dataset)
-        removed = {one.dataset.id: one.dataset for _, one in self._all("removed/", Removed)}
-        self.found.named = frozenset(live.keys() | removed.keys())
+        records = [one for _, one in self._all("removed/", Removed)]
+        removed = {one.dataset.id: one.dataset for one in records}
+        self.found.forgotten = frozenset(one.dataset.id for one in records if one.forgotten)
+        self.found.named = frozenset(live.keys() | removed.keys()) - self.found.forgotten
         there = gone | removed | live
+        self.found.removed = frozenset(there.keys() - live.keys())
         if self._only is not None:
             there = {key: value for key, value in there.items() if key in self._only}
         self.found.datasets = sorted(
@@ -86,8 +96,11 @@ class _Reading:
             if quote(ref.name, safe="") != word:
                 self._tell("damaged_record", key, f'it is the record of another ref, "{ref.name}"')
             self.found.refs.setdefault(dataset_id, []).append(ref)
-            self.found.moves.setdefault(dataset_id, []).extend(self._moves(ref))
-        for dataset_id in sorted(self.found.refs.keys() - self.found.named):
+            self.found.moves.setdefault(dataset_id, []).extend(self._moves(dataset_id, ref))
+            if ref.last.lost:
+                self.found.losses.add(key)
+                self._note_loss(dataset_id, ref, "what it was is lost")
+        for dataset_id in sorted(self.found.refs.keys() - self.found.named - self.found.forgotten):
             refs = ", ".join(sorted(ref.name for ref in self.found.refs[dataset_id])[:5])
             self._tell(
                 "lost_name", f"refs/{dataset_id}/", f"a dataset or model has lost its name; it has {refs}"
@@ -100,18 +113,23 @@ class _Reading:
             refs_there = self.found.refs.get(one.id, ())
             if one.id in self.found.named and not any(ref.name == MAIN for ref in refs_there):
                 has = f"other refs and no {MAIN}" if refs_there else "no version"
-                self.found.notes.append(f"{one.project}/{one.name} has {has}: none yet, or it was lost.")
+                found = next((ref.name for ref in refs_there if ref.name.startswith(RECOVERED)), None)
+                command = f"kamld branch {one.said}@{found} {MAIN}"
+                advice = f"{command} makes that one its {MAIN}." if found else _LOOK
+                self.found.notes.append(f"{one.project}/{one.name} has {has}: none yet, or lost. {advice}")
+                self.found.without_main.append(one)
 
     def _look_for_seen_refs(self) -> None:
         """Those that a collection saw, and that cannot have been deleted since."""
         seen, present = self._one(SEEN, SeenRefs), {listed.key for listed in self._blobs.list("refs/")}
+        self.found.collected = seen is not None
         names = {one.id: f"{one.project}/{one.name}" for one in self.found.datasets}
         for key in sorted(set(seen.refs) - present) if seen else ():
             dataset_id, _, word = key.removeprefix("refs/").partition("/")
             of = names.get(dataset_id, "a removed dataset")
             self._tell("lost_ref", key, f'the branch, tag or alias "{unquote(word)}" of {of} is not there')
 
-    def _moves(self, ref: Ref) -> Iterator[Move]:
+    def _moves(self, dataset_id: str, ref: Ref) -> Iterator[Move]:
         yield from reversed(ref.moves)
         older, seen = ref.older, set[str]()
         while older and older not in seen:
@@ -122,7 +140,14 @@ class _Reading:
                     self._tell("lost_record", older, f"a part of the log of {ref.name} is not there")
                 return
             yield from reversed(part.moves)
+            if part.moves[0].lost:
+                self.found.losses.add(older)
+                self._note_loss(dataset_id, ref, "a part of its log is lost")
             older = part.older
+
+    def _note_loss(self, dataset_id: str, ref: Ref, what: str) -> None:
+        of = [f"{one.project}/{one.name}" for one in self.found.datasets if one.id == dataset_id]
+        self.found.notes.append(f"{''.join(of)}@{ref.name}: {what}, as a repair has written down.")
 
     def _read_logs(self) -> None:
         """A log without its ref: the ref was there."""
@@ -130,7 +155,7 @@ class _Reading:
         logs = {tuple(n.key.split("/")[1:3]) for n in self._blobs.list("log/")} - there
         for dataset_id, word in sorted(logs):
             key = f"refs/{dataset_id}/{word}"
-            if not self._told(key):
+            if dataset_id not in self.found.forgotten and not self._told(key):
                 self._tell("lost_record", key, f'the ref "{unquote(word)}" is not there, but its log is')
 
     def _read_runs(self) -> None:

@@ -23,7 +23,8 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Affected(msgspec.Struct, frozen=True, kw_only=True):
-    """A version with files that cannot be had. `files` None: not even which ones is known."""
+    """A version with files that cannot be had. `files` None: not even which ones is known. `unlisted`: of
+    these, those whose list is lost; None: the whole of it is."""
 
     dataset: str  # project/name
     version: str  # main~2
@@ -31,6 +32,8 @@ class Affected(msgspec.Struct, frozen=True, kw_only=True):
     files: int | None
     total: int | None
     paths: tuple[bytes, ...] = ()
+    unlisted: int | None = 0
+    removed: bool = False  # the dataset was, and its name may be another's
 
 
 @dataclass(slots=True)
@@ -43,7 +46,8 @@ class Report:
     objects: int = 0
     bytes: int = 0
     versions: int = 0  # that something leads to
-    left: int = 0  # files that were left where they are; not read here
+    left: int = 0  # files that were left where they are
+    left_lost: int = 0  # of them, those that are not what they were, or not to be had
     purged: int = 0  # contents of files that were purged, which is no damage
     mend: bool = False  # an index made anew is all it takes
 

@@ -20,6 +20,7 @@ from kamld.store.packs import RECIPE, Footer
 
 _WINDOW = 8 * 1024 * 1024
 _END = 48  # bytes of a pack behind its footer
+_COMMIT, _COMMIT_MAX = b'{"author":', 1_000_000  # how a commit begins, and how long it is at most
 
 Prefixes = NDArray[np.uint64]  # the first 8 bytes of ids: enough to tell a billion objects apart
 
@@ -35,6 +36,7 @@ class Checked:
     ids: Prefixes = field(default_factory=lambda: np.zeros(0, np.uint64))
     sound: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     recipes: list[tuple[bytes, Prefixes]] = field(default_factory=list)  # of large objects: their chunks
+    commits: list[bytes] = field(default_factory=list)  # what looks like one; where content was read
 
     @property
     def damaged(self) -> bool:
@@ -131,6 +133,12 @@ def _check_objects(
             start, window = begin, blobs.part(key, begin, max(window_size, length))
         piece = memoryview(window)[begin - start : begin - start + length]
         identifier = ids[32 * row : 32 * row + 32]
+        if not codec & (RECIPE | places.PLACE):
+            data = whole(identifier, codec, piece, raw[row], length)
+            found.sound[row] = data is not None
+            if data is not None and raw[row] < _COMMIT_MAX and data[: len(_COMMIT)] == _COMMIT:
+                found.commits.append(identifier)
+            continue
         chunks = verified(identifier, codec, piece, raw[row], length)
         found.sound[row] = chunks is not None
         if chunks is not None and codec & RECIPE and not codec & places.PLACE:
@@ -146,11 +154,22 @@ def verified(identifier: bytes, codec: int, piece: memoryview, raw: int, length:
             places.decode(piece, identifier)
         elif codec & RECIPE:
             return [chunk for chunk, _ in recipes.decode(piece, raw, identifier)]
-        elif blake3(decode(codec, piece, raw)).digest() != identifier:
+        elif whole(identifier, codec, piece, raw, length) is None:
             return None
     except SystemFault:
         return None
     return []
+
+
+def whole(
+    identifier: bytes, codec: int, piece: memoryview, raw: int, length: int
+) -> bytes | memoryview | None:
+    """An object that is kept in one piece. None: it is damaged."""
+    try:
+        data = decode(codec, piece, raw) if len(piece) == length else None
+    except SystemFault:
+        return None
+    return data if data is not None and blake3(data).digest() == identifier else None
 
 
 def read_segment(blobs: Blobs, key: str, name: bytes) -> Segment | None:

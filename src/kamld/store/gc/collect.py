@@ -25,12 +25,11 @@ from kamld.store.gc.garbage import AGE, look
 from kamld.store.gc.marking import Marking, Progress, unheard
 from kamld.store.gc.roots import Root, Since, find_roots, forgotten_datasets, since
 from kamld.store.gc.unlisted import whole_index
-from kamld.store.leases import CONDEMNED, READING, Held, condemned
+from kamld.store.leases import COLLECTING, CONDEMNED, READING, REPAIRING, Held, condemned
 from kamld.store.objects.holes import check_no_purge
-from kamld.store.refs.seen import check_refs, forget_refs, note_refs
+from kamld.store.refs.seen import begin_round, check_refs, forget_refs, note_refs
 from kamld.store.repository import Repository
 
-COLLECTING = "collection"  # what the lease of one says
 _ROUNDS = 3  # in which what was named meanwhile is marked too
 
 
@@ -59,6 +58,7 @@ def collect(
     repository.hub.check_deleting("kamld gc")
     with _alone(repository) as lease:
         check_refs(repository.blobs, repository.names)
+        begin_round(repository.blobs)
         record, _ = condemned(repository.blobs)
         done = Collected()
         if record.since:
@@ -87,6 +87,8 @@ def _alone(repository: Repository) -> Iterator[Held]:
         others = [one for one in repository.leases.all().items() if one[0] != lease.id]
         if any(other.what == COLLECTING for _, other in others):
             raise _collecting()
+        if any(other.what == REPAIRING for _, other in others):
+            raise Conflict("repairing", "Somebody repairs this hub at the moment.", "Try again later.")
         check_no_purge(repository.blobs)
         yield lease
 
@@ -126,6 +128,8 @@ def _delete(
     progress: Progress,
 ) -> Collected:  # fmt: skip
     forgotten = tuple(_forget(repository, after))
+    for dataset in repository.names.all():
+        repository.refs.sweep(dataset)
     found = whole_index(repository, record.unusable)
     marking, copied = Marking(repository, found, progress), 0
     listed = {name for segment in found.segments for name in segment.packs} | found.redundant
@@ -152,15 +156,17 @@ def _delete(
 
 def _forget(repository: Repository, after: Since) -> Iterable[str]:
     for removed in forgotten_datasets(repository, after):
-        dataset = removed.dataset
+        dataset, before = removed.dataset, removed.forgotten
         if repository.names.forget(removed):  # else: somebody has it back
             refs = [one.key for one in repository.blobs.list(f"refs/{dataset.id}/")]
-            forget_refs(repository.blobs, refs)
+            forget_refs(repository.blobs, dataset.id)
             for room in ("refs", "log", "merges"):
                 for listed in list(repository.blobs.list(f"{room}/{dataset.id}/")):
                     repository.blobs.delete(listed.key)
-            repository.names.forgotten(removed)
-            yield f"{dataset.project}/{dataset.name}"
+            if refs:
+                yield f"{dataset.project}/{dataset.name}"
+            elif before:  # by an earlier collection: nobody is about to bring it back any more
+                repository.names.forgotten(removed)
 
 
 def _swap(blobs: Blobs, expected: bytes | None, to: Condemned) -> None:

@@ -5,7 +5,8 @@ that are there. Everything is read in batches, and nothing but the rows is kept 
 came since, or was moved, is in none of them: it is followed all the same, and there is nothing to mark.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,15 @@ from kamld.store.commits import read_commit
 from kamld.store.gc.history import History
 from kamld.store.gc.roots import Root
 from kamld.store.gc.unlisted import Found
-from kamld.store.index import Segment, as_ids, split_ids
+from kamld.store.index import Segment, as_ids, distinct, split_ids
 from kamld.store.objects import places, recipes
 from kamld.store.objects.holes import Holes
 from kamld.store.repository import Repository
-from kamld.store.trees import EMPTY_ID, decode_tree, page_ids
+from kamld.store.trees import EMPTY_ID, listed_pages, page_ids
 
 LIVE, COMMIT, TREE, PAGE, FILE, COPIED = 1, 2, 4, 8, 16, 32  # a file may be equal to a page
-_TREES_AT_ONCE, _PAGES_AT_ONCE, _IDS_AT_ONCE = 64, 64, 50_000
+_TREES_AT_ONCE, _PAGES_AT_ONCE, _IDS_AT_ONCE = 256, 256, 50_000
+_LISTED_AT_ONCE = 2 * 1024 * 1024  # bytes of lists of ids that are joined, so that what repeats is met once
 Ids = NDArray[np.void]
 Progress = Callable[[int, int], None]  # objects that were reached, bytes they have, since the last call
 
@@ -65,15 +67,8 @@ class Marking:
             self._trees((tree for _, tree, _ in history.checkpoints(set())), sure=False)
             self._trees(self._trees_of(named), sure=False)
         self._trees((root.id for root in ordered if root.kind == "tree"), sure=False)
-        self.keep([root.id for root in ordered if root.kind == "object"], FILE)
-
-    def keep(self, identifiers: Sequence[bytes], role: int) -> NDArray[np.bool_]:
-        """Mark objects, and what files are made of; which were not marked so before."""
-        new = np.zeros(len(identifiers), np.bool_)
-        for start in range(0, len(identifiers), _IDS_AT_ONCE):
-            some = identifiers[start : start + _IDS_AT_ONCE]
-            new[start : start + len(some)] = self._keep(as_ids(some), role)
-        return new
+        if objects := [root.id for root in ordered if root.kind == "object"]:
+            self._files(as_ids(objects))
 
     def _read_commits(
         self, starts: Iterable[bytes], history: History | None = None, *, sure: bool
@@ -85,7 +80,7 @@ class Marking:
             waiting = [start]
             while waiting:
                 identifier = waiting.pop()
-                if (sure or self._has(identifier)) and self.keep([identifier], COMMIT)[0]:
+                if self._follow(as_ids([identifier]), COMMIT, sure=sure)[0]:
                     commit = read_commit(self._objects, identifier.hex())
                     history.add(identifier, commit)
                     waiting += [bytes.fromhex(parent) for parent in commit.parents]
@@ -97,37 +92,47 @@ class Marking:
                 yield bytes.fromhex(read_commit(self._objects, commit).tree)
 
     def _trees(self, trees: Iterable[bytes], *, sure: bool) -> None:
-        """Follow them; where they are not `sure`, what is gone of them is passed over."""
-        waiting: list[bytes] = []
-        for tree in trees:
-            if (sure or self._has(tree)) and self.keep([tree], TREE)[0]:
-                waiting += [page.id for page in decode_tree(self._objects.read(tree))]
-            if len(waiting) >= _PAGES_AT_ONCE:
-                self._pages(waiting, sure=sure)
-                waiting = []
-        self._pages(waiting, sure=sure)
+        """Follow them; where they are not `sure`, what is gone of them is passed over. Versions that
+        follow each other have most in common: of many at once, each page and file is looked up once."""
+        for pages in _together(self._lists_of_pages(trees, sure=sure)):
+            for files in _together(self._lists_of_files(pages, sure=sure)):
+                self._files(files)
 
-    def _pages(self, pages: Sequence[bytes], *, sure: bool) -> None:
-        pages = list(dict.fromkeys(pages))
-        if not sure:
-            pages = [page for page in pages if self._has(page)]
-        new = self.keep(pages, PAGE)
-        for start in range(0, len(pages), _PAGES_AT_ONCE):
-            some = [pages[start + at] for at in np.flatnonzero(new[start : start + _PAGES_AT_ONCE]).tolist()]
-            parts = [page_ids(b"".join(pieces)).reshape(-1) for _, pieces in self._objects.read_many(some)]
-            if parts:
-                self._keep(np.concatenate(parts).view("V32"), FILE)
+    def _lists_of_pages(self, trees: Iterable[bytes], *, sure: bool) -> Iterator[NDArray[np.uint8]]:
+        rest = iter(trees)
+        while some := list(islice(rest, _TREES_AT_ONCE)):
+            new = self._new(distinct(as_ids(some)), TREE, sure=sure)
+            if new:
+                yield from map(listed_pages, map(self._objects.together(new), range(len(new))))
 
-    def _keep(self, ids: Ids, role: int) -> NDArray[np.bool_]:
+    def _lists_of_files(self, pages: Ids, *, sure: bool) -> Iterator[NDArray[np.uint8]]:
+        new = self._new(pages, PAGE, sure=sure)
+        for start in range(0, len(new), _PAGES_AT_ONCE):
+            for _, pieces in self._objects.read_many(new[start : start + _PAGES_AT_ONCE]):
+                yield page_ids(b"".join(pieces))
+
+    def _files(self, ids: Ids) -> None:
+        """Mark files, and what they are made of."""
+        for start in range(0, len(ids), _IDS_AT_ONCE):
+            some = ids[start : start + _IDS_AT_ONCE]
+            found, new = self._set(some, FILE)
+            self._progress(int(new.sum()), 0)
+            for at in np.flatnonzero(~found).tolist():
+                self._file_elsewhere(some[at].tobytes())
+
+    def _new(self, ids: Ids, role: int, *, sure: bool) -> list[bytes]:
+        return [identifier.tobytes() for identifier in ids[self._follow(ids, role, sure=sure)]]
+
+    def _follow(self, ids: Ids, role: int, *, sure: bool) -> NDArray[np.bool_]:
+        """Mark them; which were not marked so before and are to be followed: all, or where they are not
+        `sure` those that are there."""
         found, new = self._set(ids, role)
-        self._progress(int(new.sum()), 0)
         for at in np.flatnonzero(~found).tolist():
             identifier = ids[at].tobytes()
-            if role == FILE:
-                self._file_elsewhere(identifier)
-            elif (role, identifier) not in self._elsewhere:
+            if (role, identifier) not in self._elsewhere and (sure or self._has(identifier)):
                 self._elsewhere.add((role, identifier))
                 new[at] = True  # who follows it finds it, or that it is lost
+        self._progress(int(new.sum()), 0)
         return new
 
     def _file_elsewhere(self, identifier: bytes) -> None:
@@ -140,9 +145,8 @@ class Marking:
 
     def _has(self, identifier: bytes) -> bool:
         """Whether an object is to be had: in one of the rows, or in the hub as it is now."""
-        ids = as_ids([identifier])
         for segment, sound in zip(self.segments, self._sound, strict=True):
-            if sound[segment.columns["pack"][all_rows(segment, ids)[1]]].any():
+            if any(sound[segment.columns["pack"][row]] for row in segment.rows_of(identifier)):
                 return True
         try:
             self._objects.stored(identifier)
@@ -155,6 +159,8 @@ class Marking:
     def _set(self, ids: Ids, role: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Mark every row of each id, and what rows that are recipes list; (which ids have a row, which
         had not this mark)."""
+        if len(ids) == 1:
+            return self._set_one(ids[0].tobytes(), role)
         order = np.argsort(split_ids(ids)[0], kind="stable")  # so that neighbours are looked up together
         found, seen = np.zeros(len(ids), np.bool_), np.zeros(len(ids), np.bool_)
         ids = ids[order]
@@ -166,9 +172,22 @@ class Marking:
             seen[at[marks[rows] & role != 0]] = True
             lists = rows[(segment.columns["codec"][rows] & packs.RECIPE != 0) & (marks[rows] & LIVE == 0)]
             marks[rows] |= role | LIVE
-            for row in np.unique(lists).tolist():
+            for row in np.unique(lists).tolist() if len(lists) else ():
                 self._chunks(segment, row)
         return found, found & ~seen
+
+    def _set_one(self, identifier: bytes, role: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        found = seen = False
+        for segment, marks, sound in zip(self.segments, self.marks, self._sound, strict=True):
+            columns = segment.columns
+            for row in segment.rows_of(identifier):
+                if sound[columns["pack"][row]]:
+                    before = int(marks[row])
+                    found, seen = True, seen or before & role != 0
+                    marks[row] = before | role | LIVE
+                    if columns["codec"][row] & packs.RECIPE and not before & LIVE:
+                        self._chunks(segment, row)
+        return np.array([found]), np.array([found and not seen])
 
     def _chunks(self, segment: Segment, row: int) -> None:
         """Of this very list: another of the same file, in another pack, may have been cut otherwise."""
@@ -184,6 +203,19 @@ class Marking:
             some = chunks[at : at + _IDS_AT_ONCE]
             found, _ = self._set(some, LIVE)
             self.missing += sum(not self._has(chunk.tobytes()) for chunk in some[~found])
+
+
+def _together(lists: Iterable[NDArray[np.uint8]]) -> Iterator[Ids]:
+    """The ids of several lists, many at once, each of these once."""
+    waiting, size = [], 0
+    for one in lists:
+        waiting.append(one.tobytes())
+        size += one.nbytes
+        if size >= _LISTED_AT_ONCE:
+            yield distinct(as_ids(waiting))
+            waiting, size = [], 0
+    if size:
+        yield distinct(as_ids(waiting))
 
 
 def id_at(columns: dict[str, Any], row: int) -> bytes:

@@ -37,6 +37,7 @@ class Since:
 
     moved: str
     amended: str
+    deleting: bool = False
 
 
 def since(keep_days: int, age: timedelta, *, deleting: bool = False) -> Since:
@@ -44,7 +45,8 @@ def since(keep_days: int, age: timedelta, *, deleting: bool = False) -> Since:
     to another while we look at both."""
     now = clock.moment(clock.now())
     begun = now - min(age, _SKEW) if deleting else now
-    return Since(clock.text(min(now - timedelta(days=keep_days), begun)), clock.text(min(now - age, begun)))
+    moved, amended = min(now - timedelta(days=keep_days), begun), min(now - age, begun)
+    return Since(clock.text(moved), clock.text(amended), deleting)
 
 
 def find_roots(repository: Repository, after: Since, drafts: Iterable[Root] = ()) -> set[Root]:
@@ -52,7 +54,8 @@ def find_roots(repository: Repository, after: Since, drafts: Iterable[Root] = ()
     found = {*drafts, *_of_leases(repository), *_of_merges(repository)}
     found.update(_of_runs(repository))
     found.update(_of_deployments(repository))
-    forgotten = {one.dataset.id for one in forgotten_datasets(repository, after)}
+    there = forgotten_datasets(repository, after)  # those that were due are marked before anything is deleted
+    forgotten = {one.dataset.id for one in there if one.forgotten or not after.deleting}
     found.update(_of_refs(repository, forgotten, after))
     return found
 
@@ -71,11 +74,21 @@ def _of_refs(repository: Repository, forgotten: set[str], after: Since) -> Itera
         for ref in repository.refs.ever(dataset):
             if ref.commit:
                 yield _commit(ref.commit, f"{ref.kind} {name}@{ref.name}", sure=dataset_id in names)
+            if ref.last.carries:
+                yield _carried(ref.last, f"{name}@{ref.name}")
             moves = repository.refs.history(dataset, ref.name)
             for later, earlier in pairwise(moves):
                 if earlier.commit and _counts(later, ref.last, after):
                     about = f"{name}@{ref.name} named it until {later.time[:16]}Z"
                     yield _commit(earlier.commit, about, lives=False)
+                    if earlier.carries:
+                        yield _carried(earlier, f"{name}@{ref.name}")
+
+
+def _carried(move: Move, ref: str) -> Root:
+    """A folder's version, as long as what has its changes can still be had back."""
+    about = f"a folder's version, whose changes are in {ref}"
+    return _commit(move.carries or "", about, lives=False)
 
 
 def _counts(later: Move, newest: Move, after: Since) -> bool:

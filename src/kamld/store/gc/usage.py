@@ -3,7 +3,8 @@ do take; how much of that it shares with others, and how much only its older ver
 
 The rule: every commit and every page of a list of files is read once for each dataset that has it, no
 file's content ever. Memory is ten bytes for each kept object, and a few pages. Sizes are of what is in
-packs, compressed and once; what is there twice, in two packs, counts twice, for it takes room twice.
+packs, compressed and once; what is there twice, in two packs, counts twice, for it takes room twice. What
+a collection has marked and somebody brought again is the dataset's once, and garbage once.
 """
 
 from collections import Counter
@@ -17,13 +18,16 @@ from kamld.records.history import Commit, Dataset
 from kamld.records.names import MAIN
 from kamld.store import packs
 from kamld.store.commits import ancestry
-from kamld.store.index import Segment, as_ids
+from kamld.store.index import Segment, as_ids, distinct
+from kamld.store.leases import condemned
 from kamld.store.repository import Repository
 from kamld.store.trees import decode_tree, page_ids
 
 _SHARED = np.uint32(2**32 - 1)
 _LOCAL = "local"
 _PAGES_AT_ONCE = 64  # of about 1,024 files each
+_FILES_AT_ONCE = 65_536
+_FEW = 2  # ids, for which other ways are faster than for many
 Ids = NDArray[np.void]
 
 
@@ -124,8 +128,8 @@ def _keep_version(
         new = [page for page, held in zip(new, objects.held(new), strict=True) if held]
     for start in range(0, len(new), _PAGES_AT_ONCE):
         read = objects.read_many(new[start : start + _PAGES_AT_ONCE])
-        ids = [page_ids(b"".join(pieces)) for _, pieces in read]
-        rows.see_all(np.ascontiguousarray(np.concatenate(ids)).view("V32").reshape(-1))
+        for _, pieces in read:
+            rows.see_files(page_ids(b"".join(pieces)))
 
 
 class _Rows:
@@ -139,6 +143,10 @@ class _Rows:
         self._seen = [np.zeros(segment.count, np.bool_) for segment in self._segments]
         self._there = [np.array([name in there for name in s.packs], np.bool_) for s in self._segments]
         self._again = [_again(segment) for segment in self._segments]
+        self._marked = condemned(repository.blobs)[0].unusable  # packs that a collection deletes
+        self._stays = [segment.usable(self._marked) for segment in self._segments]
+        self._files: list[bytes] = []  # ids that are still to be marked
+        self._waiting = 0
 
     def begin(self) -> None:
         for seen in self._seen:
@@ -158,11 +166,29 @@ class _Rows:
             self._mark(as_ids(parts))
         return new
 
+    def see_files(self, ids: NDArray[np.uint8]) -> None:
+        """Mark these at the latest when it is asked what was seen: versions that follow each other list
+        mostly the same, which is looked up once."""
+        self._files.append(ids.tobytes())
+        self._waiting += len(ids)
+        if self._waiting >= _FILES_AT_ONCE:
+            self._see_files()
+
+    def _see_files(self) -> None:
+        files, self._files, self._waiting = b"".join(self._files), [], 0
+        if files:
+            self.see_all(distinct(as_ids([files])))
+
     def seen_bytes(self) -> int:
+        self._see_files()
         total = 0
-        for sizes, seen, again in zip(self._sizes(), self._seen, self._again, strict=True):
-            for row in again:  # what is in a second pack too takes room there
-                seen[row] |= seen[row - 1]
+        for at, (sizes, seen) in enumerate(zip(self._sizes(), self._seen, strict=True)):
+            stays, packs_of, last, is_seen = self._stays[at], self._segments[at].columns["pack"], -1, False
+            for row in self._again[at]:  # what is in a second pack too takes room there
+                is_seen = bool(seen[row - 1]) or (is_seen and last == row - 1)
+                if is_seen and (stays is None or stays[packs_of[row]]):
+                    seen[row] = True
+                last = row
             total += int(sizes[seen].sum())
         return total
 
@@ -184,14 +210,32 @@ class _Rows:
     def _mark(self, ids: Ids) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Of each id, whether it was not marked before, and whether it is kept as parts."""
         new, has_parts = np.ones(len(ids), np.bool_), np.ones(len(ids), np.bool_)
-        for segment, seen in zip(self._segments, self._seen, strict=True):
-            rows = segment.find(ids)
-            at = np.flatnonzero(rows >= 0)
-            rows = rows[at]
-            new[at[seen[rows]]] = False
-            has_parts[at] = segment.columns["codec"][rows] & packs.RECIPE != 0
-            seen[rows] = True
+        if len(ids) <= _FEW:
+            for position, identifier in enumerate(ids):
+                new[position], has_parts[position] = self._mark_one(identifier.tobytes())
+            return new, has_parts
+        there = np.zeros(len(ids), np.bool_)
+        for without in (self._marked, frozenset[bytes]()):  # where else there is none, what is marked counts
+            left = np.flatnonzero(~there)
+            for segment, seen in zip(self._segments, self._seen, strict=True) if len(left) else ():
+                rows = segment.find(ids[left], without)
+                at, rows = left[rows >= 0], rows[rows >= 0]
+                new[at[seen[rows]]] = False
+                has_parts[at] = segment.columns["codec"][rows] & packs.RECIPE != 0
+                seen[rows], there[at] = True, True
         return new, has_parts
+
+    def _mark_one(self, identifier: bytes) -> tuple[bool, bool]:
+        for without in (self._marked, frozenset[bytes]()):
+            new, has_parts = True, None
+            for segment, seen in zip(self._segments, self._seen, strict=True):
+                if (row := segment.row_of(identifier, without)) >= 0:
+                    new = new and not seen[row]
+                    has_parts = bool(segment.columns["codec"][row] & packs.RECIPE)
+                    seen[row] = True
+            if has_parts is not None:
+                return new, has_parts
+        return True, True
 
     def _sizes(self) -> Iterator[NDArray[np.uint32]]:
         """Bytes of each row in its pack; none where that is gone."""

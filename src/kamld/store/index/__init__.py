@@ -9,11 +9,12 @@ from kamld.store.index.segments import (
     as_ids,
     build,
     decode,
+    distinct,
     merge,
     split_ids,
 )
 
 __all__ = [
     "FANOUT", "PREFIX", "Index", "Places", "Repack", "Repacked", "Segment", "as_ids", "build", "decode",
-    "merge", "split_ids",
+    "distinct", "merge", "split_ids",
 ]  # fmt: skip

@@ -5,7 +5,8 @@ are of one level they become one of the next (a level holds eight times as many 
 object is copied once a level and a hub of ten thousand commits has a few dozen segments; those above
 level 2 stay, so that no commit merges more than half a million rows. A segment
 names those it replaces; they are deleted at once, and a reader that finds one gone lists again.
-Processes of one machine take turns at merging: who finds another at it leaves it to the next commit.
+Processes of one machine take turns at merging: who finds another at it leaves it to the next commit. Who
+reads a few objects opens as many segments as it takes (`glance`), however many there are.
 
 An object that several packs have is there once for each, for a pack may go. A row may name a pack that
 is gone already, where two machines merged at once, or where this process has not looked for long: `miss`
@@ -67,6 +68,7 @@ class Index:
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
         self._segments: list[Segment] | None = None
+        self._glanced: dict[bytes, Segment | None] = {}  # until all are loaded; None: not opened yet
         self._gone: frozenset[bytes] = frozenset()  # packs that somebody missed
         self._lock = Lock()  # among adders; readers take whatever list there is
 
@@ -80,6 +82,28 @@ class Index:
             self._gone = frozenset()
             places = self._find(ids)
         return places
+
+    def glance(self, identifier: bytes) -> Places | None:
+        """Where an object is, for who reads it and comes back to `find` where it is not; None: ask `find`.
+
+        While not all segments were opened, only as many are as it takes. Small ones first: they are the
+        newest, and have what is asked for first. What others replaced may be among them.
+        """
+        if self._segments is not None or self._gone:
+            return None
+        glanced = self._glanced  # other threads may do the same, or load all
+        if not glanced:
+            listed = sorted(self._blobs.list(PREFIX), key=lambda one: one.size)
+            glanced = {bytes.fromhex(key[1]): None for one in listed if (key := _KEY.fullmatch(one.key))}
+            self._glanced = glanced
+        for name, opened in list(glanced.items()):
+            try:
+                segment = glanced[name] = opened or self._open(name)
+            except Missing:  # merged with others since
+                return None
+            if (row := segment.row_of(identifier)) >= 0:
+                return _place(segment, row)
+        return None
 
     def has(
         self, ids: NDArray[np.void], without: AbstractSet[bytes] = frozenset(),
@@ -104,17 +128,27 @@ class Index:
     def _rows(
         self, segment: Segment, ids: NDArray[np.void], without: AbstractSet[bytes], there: set[bytes] | None
     ) -> NDArray[np.int64]:
-        rows = _rows_of(segment, ids, without)
-        while there is not None and (lost := self._lost(segment, rows, there)):
+        if len(ids) == 1:  # a commit, a tree, a page: the commonest question
+            return np.array([self._row(segment, ids[0].tobytes(), without, there)])
+        rows = segment.find(ids, without)
+        while there is not None and (lost := self._lost(_packs_of(segment, rows), there)):
             without = without | lost
-            rows = _rows_of(segment, ids, without)
+            rows = segment.find(ids, without)
         return rows
 
-    def _lost(self, segment: Segment, rows: NDArray[np.int64], there: set[bytes]) -> set[bytes]:
-        """The packs of these rows that are gone."""
-        numbers = np.unique(segment.columns["pack"][rows[rows >= 0]]).tolist()
+    def _row(
+        self, segment: Segment, identifier: bytes, without: AbstractSet[bytes], there: set[bytes] | None
+    ) -> int:
+        row = segment.row_of(identifier, without)
+        while there is not None and row >= 0 and (lost := self._lost({segment.pack_of(row)}, there)):
+            without = without | lost
+            row = segment.row_of(identifier, without)
+        return row
+
+    def _lost(self, names: AbstractSet[bytes], there: set[bytes]) -> set[bytes]:
+        """Which of these packs are gone."""
         lost = set()
-        for name in sorted({segment.packs[number] for number in numbers} - there):
+        for name in sorted(names - there):
             try:
                 self._blobs.part(pack_files.key(name), 0, 1)
                 there.add(name)
@@ -125,8 +159,7 @@ class Index:
     def miss(self, pack: bytes) -> None:
         """This pack is gone: look elsewhere from here on, also for what was in others that are gone."""
         self.refresh()
-        named = {name for segment in self._loaded() for name in segment.packs}
-        self._gone |= {pack, *(named - self._packs())}
+        self._gone |= {pack, *(self._named() - self._packs())}
 
     def add(self, packs: Sequence[tuple[bytes, Footer]], repack: Repack = lambda *_: Repacked()) -> None:
         """Record new packs, which are durable already; durable itself when it returns.
@@ -142,6 +175,7 @@ class Index:
         with self._blobs.turn(_TURN, 0) as alone:
             if not alone:
                 return
+            self._sweep()
             present = self._load()  # others may have merged these a moment ago
             while group := due(present):
                 others = {name for s in present if s not in group for name in s.packs}
@@ -176,6 +210,7 @@ class Index:
         """
         earlier = {segment.name for segment in known}
         with self._lock, self.alone():
+            self._sweep()
             self._segments = self._load()
             for segment in self._segments:
                 named = frozenset(segment.packs)
@@ -184,10 +219,19 @@ class Index:
                     for encoded in rewritten(segment, dead):
                         self._write(encoded)
                     self._blobs.delete(key(segment.name))
+            self._sweep()
             self._segments = self._load()
-            replaced = {name for segment in self._segments for name in segment.replaces}
-            for name in sorted(replaced.intersection(self.names())):
+
+    def _sweep(self) -> None:
+        """Delete what others have replaced and a kill has left, each before the one that says so goes: it
+        would count again, and name packs that are gone."""
+        there = {segment.name: segment for segment in self._all()}
+        dead = {name for segment in there.values() for name in segment.replaces if name in there}
+        while dead:
+            first = [name for name in sorted(dead) if not dead.intersection(there[name].replaces)]
+            for name in first or sorted(dead):
                 self._blobs.delete(key(name))
+                dead.remove(name)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -224,11 +268,27 @@ class Index:
     def lacking(self) -> int:
         """How many packs there are that no segment knows: what a writer is about to add, or was when it
         was killed, or what an index that is not whole has lost."""
-        known = {name for segment in self._loaded() for name in segment.packs}
-        return len(self._packs() - known)
+        return len(self._packs() - self._named())
+
+    def missing(self) -> list[bytes]:
+        """Packs that are named and not there, with objects that no other pack has. Reads names alone, as long
+        as nothing is missing."""
+        there = self._packs()
+        if not self._named() - there:
+            return []
+        self.refresh()  # a collection may have been faster than we
+        found = set[bytes]()
+        for segment in self._loaded():
+            for number, name in enumerate(segment.packs):
+                if name not in there and not self.has(segment.ids_in(number), there=there).all():
+                    found.add(name)
+        return sorted(found)
 
     def segments(self) -> list[Segment]:
         return list(self._loaded())
+
+    def _named(self) -> set[bytes]:
+        return {name for segment in self._loaded() for name in segment.packs}
 
     def _packs(self) -> set[bytes]:
         return {name for listed in self._blobs.list("packs/") if (name := name_of(listed.key))}
@@ -246,10 +306,15 @@ class Index:
         return self._segments
 
     def _load(self) -> list[Segment]:
-        known = {s.name: s for s in self._segments or ()}
+        return self._live(self._all())
+
+    def _all(self) -> list[Segment]:
+        """Those that others replace, too."""
+        known = {s.name: s for s in (*(self._segments or ()), *self._glanced.values()) if s}
+        self._glanced = {}
         for _ in range(_TRIES):
             try:
-                return self._live([known.get(name) or self._open(name) for name in self.names()])
+                return [known.get(name) or self._open(name) for name in self.names()]
             except Missing:  # merged and deleted since it was listed
                 continue
         raise SystemFault("busy_index", "The hub's index keeps changing.", "Try again.")
@@ -271,6 +336,8 @@ class Index:
     ) -> Places:  # fmt: skip
         without = self._gone if there is None else without
         total = len(ids)
+        if total == 1:
+            return self._find_one(ids[0].tobytes(), without, there)
         pack, offset, stored, raw = (np.zeros(total, np.int64) for _ in range(4))
         places = Places(np.zeros(total, np.bool_), [], pack, offset, stored, raw, np.zeros(total, np.uint8))
         for segment in self._loaded():
@@ -278,8 +345,6 @@ class Index:
             if not len(wanted):
                 break
             rows = self._rows(segment, ids[wanted], without, there)
-            if total == 1 and rows[0] < 0:
-                continue
             here, rows = wanted[rows >= 0], rows[rows >= 0]
             columns = segment.columns
             places.found[here] = True
@@ -291,8 +356,24 @@ class Index:
             places.packs.extend(segment.packs)
         return places
 
+    def _find_one(self, identifier: bytes, without: AbstractSet[bytes], there: set[bytes] | None) -> Places:
+        for segment in self._loaded():
+            at = self._row(segment, identifier, without, there)
+            if at >= 0:
+                return _place(segment, at)
+        nothing = np.zeros(1, np.int64)
+        return Places(
+            np.zeros(1, np.bool_), [], nothing, nothing, nothing, nothing, np.zeros(1, np.uint8)
+        )  # fmt: skip
 
-def _rows_of(segment: Segment, ids: NDArray[np.void], without: AbstractSet[bytes]) -> NDArray[np.int64]:
-    if len(ids) == 1:  # a commit, a tree, a page: the commonest question
-        return np.array([segment.row_of(ids[0].tobytes(), without)])
-    return segment.find(ids, without)
+
+def _place(segment: Segment, row: int) -> Places:
+    at, columns = slice(row, row + 1), segment.columns
+    pack, offset, stored, raw = (
+        columns[name][at].astype(np.int64) for name in ("pack", "offset", "stored", "raw")
+    )
+    return Places(np.ones(1, np.bool_), segment.packs, pack, offset, stored, raw, columns["codec"][at])
+
+
+def _packs_of(segment: Segment, rows: NDArray[np.int64]) -> set[bytes]:
+    return {segment.packs[number] for number in np.unique(segment.columns["pack"][rows[rows >= 0]]).tolist()}

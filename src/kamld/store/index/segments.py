@@ -23,10 +23,14 @@ _LEVEL_TOP = 2  # of those that are merged; the size of what is merged bounds a 
 _REWRITTEN_AT_ONCE = 250_000  # rows
 _MAGIC = b"KMLDIDX1"
 _HEAD = struct.Struct("<8sQII40x")  # magic, objects, packs, replaced segments: 64 bytes
-_COLUMNS = (
-    ("prefix", "<u8"), ("raw", "<u8"), ("rest", "V24"), ("pack", "<u4"), ("offset", "<u4"),
-    ("stored", "<u4"), ("codec", "u1"),
+_COLUMNS = tuple(
+    (name, np.dtype(kind))
+    for name, kind in (
+        ("prefix", "<u8"), ("raw", "<u8"), ("rest", "V24"), ("pack", "<u4"), ("offset", "<u4"),
+        ("stored", "<u4"), ("codec", "u1"),
+    )
 )  # fmt: skip
+_ROW = sum(kind.itemsize for _, kind in _COLUMNS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,16 +74,30 @@ class Segment:
 
     def row_of(self, identifier: bytes, without: AbstractSet[bytes] = frozenset()) -> int:
         """What `find` gives for one id, ten times as fast."""
+        return next((row for row in self.rows_of(identifier) if self.pack_of(row) not in without), -1)
+
+    def rows_of(self, identifier: bytes) -> Iterator[int]:
+        """Every row that has this id: several where several packs do."""
         prefix, rest = int.from_bytes(identifier[:8], "big"), identifier[8:]
         mine = self.columns["prefix"]
         row = int(mine.searchsorted(np.uint64(prefix)))
         while row < len(mine) and int(mine[row]) == prefix:
-            number = int(self.columns["pack"][row])
-            known = number < len(self.packs)  # who reads from it tells that the index is damaged
-            if self.columns["rest"][row].tobytes() == rest and not (known and self.packs[number] in without):
-                return row
+            if self.columns["rest"][row].tobytes() == rest:
+                yield row
             row += 1
-        return -1
+
+    def pack_of(self, row: int) -> bytes:
+        """b"" where the segment is damaged: who reads from it tells."""
+        number = int(self.columns["pack"][row])
+        return self.packs[number] if number < len(self.packs) else b""
+
+    def ids_in(self, number: int) -> NDArray[np.void]:
+        """Of all objects that it says are in that one of its packs."""
+        rows = np.flatnonzero(self.columns["pack"] == number)
+        ids = np.empty((len(rows), 32), np.uint8)
+        ids[:, :8] = self.columns["prefix"][rows].astype(">u8").view(np.uint8).reshape(-1, 8)
+        ids[:, 8:] = np.ascontiguousarray(self.columns["rest"][rows]).view(np.uint8).reshape(-1, 24)
+        return ids.view("V32").reshape(-1)
 
     def usable(self, without: AbstractSet[bytes]) -> NDArray[np.bool_] | None:
         """For each of its packs, whether it is none of these; None where all are."""
@@ -118,6 +136,14 @@ class Repacked:
 
 def as_ids(identifiers: Sequence[bytes]) -> NDArray[np.void]:
     return np.frombuffer(b"".join(identifiers), "V32")
+
+
+def distinct(ids: NDArray[np.void]) -> NDArray[np.void]:
+    """Each id once, sorted by their first bytes; some of those that share these may be there again."""
+    ids = ids[np.argsort(split_ids(ids)[0], kind="stable")]
+    first = np.ones(len(ids), np.bool_)
+    first[1:] = ids[1:] != ids[:-1]
+    return ids[first]
 
 
 def key(name: bytes) -> str:
@@ -228,15 +254,14 @@ def decode(data: memoryview, where: str) -> Segment:
     if len(data) < _HEAD.size + 32:
         raise damaged(where)
     magic, count, packs, replaces = _HEAD.unpack_from(data)
-    width = sum(np.dtype(kind).itemsize for _, kind in _COLUMNS)
-    if magic != _MAGIC or len(data) != _HEAD.size + 32 * (packs + replaces) + count * width + 32:
+    if magic != _MAGIC or len(data) != _HEAD.size + 32 * (packs + replaces) + count * _ROW + 32:
         raise damaged(where)
     names = [bytes(data[at : at + 32]) for at in range(_HEAD.size, _HEAD.size + 32 * (packs + replaces), 32)]
     at = _HEAD.size + 32 * (packs + replaces)
     columns: dict[str, NDArray[Any]] = {}
     for name, kind in _COLUMNS:
         columns[name] = np.frombuffer(data, kind, count, at)
-        at += columns[name].nbytes
+        at += count * kind.itemsize
     return Segment(bytes(data[-32:]), names[replaces:], names[:replaces], columns, data)
 
 

@@ -5,10 +5,22 @@ it is made of; a chunk is an object like any other. Either way its id is the has
 how it was cut is nobody's business but this room's.
 """
 
+from kamld.store.objects.files import Source, Written
 from kamld.store.objects.holes import Holes, purged
 from kamld.store.objects.places import Place
-from kamld.store.objects.read import Objects
+from kamld.store.objects.read import HEED_S, Objects
 from kamld.store.objects.recipes import object_id
-from kamld.store.objects.write import Progress, Source, Writer, Written
+from kamld.store.objects.write import Progress, Writer
 
-__all__ = ["Holes", "Objects", "Place", "Progress", "Source", "Writer", "Written", "object_id", "purged"]
+__all__ = [
+    "HEED_S",
+    "Holes",
+    "Objects",
+    "Place",
+    "Progress",
+    "Source",
+    "Writer",
+    "Written",
+    "object_id",
+    "purged",
+]

@@ -6,6 +6,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from blake3 import blake3
@@ -17,6 +18,28 @@ _TICK_NS = 20_000_000  # clocks of file systems tick at most this slowly (4 to 1
 TRIES = 3  # readings of a file that changes meanwhile
 # Without waiting: what was a file when it was scanned may be a pipe by now.
 _READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file to keep. `size` is a guess that decides only how it is scheduled; `before`, the id of what
+    the file was, saves time where it is large. `named`: what people know it by, if not by its path."""
+
+    path: str
+    size: int
+    before: bytes | None = None
+    named: bytes = b""
+
+    @property
+    def shown(self) -> bytes | str:
+        return self.named or self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    source: Source
+    id: bytes
+    state: os.stat_result  # of the file as it was read
 
 
 @contextmanager

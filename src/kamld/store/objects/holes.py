@@ -33,6 +33,11 @@ class Holes:
         keys = (_KEY.fullmatch(listed.key) for listed in self._blobs.list(PREFIX))
         return frozenset(bytes.fromhex(key[1]) for key in keys if key)
 
+    def gone(self, known: AbstractSet[bytes]) -> frozenset[bytes]:
+        """Ids of all content of which nothing is left; `known` are of these."""
+        new = (self.find(identifier) for identifier in self.listed() - known)
+        return frozenset(known | {bytes.fromhex(hole.id) for hole in new if hole and hole.done})
+
     def find(self, identifier: bytes) -> Hole | None:
         """Raises SystemFault (damaged_record)."""
         try:

@@ -26,6 +26,7 @@ _TRIES = 20  # packs that may vanish, one after the other, below somebody who re
 HEED_S = 5.0  # between two looks for what was purged since
 _LOOKED_UP = 256  # chunks of a large object around the one that is read
 _WINDOWS = 64  # of such chunks that stay known, for who reads here and there
+_MANY = 2000  # files that are not looked up one by one where the hub has none that was left elsewhere
 _ORDERED_AT_ONCE = 4096  # chunks of a large object that are looked up together
 
 
@@ -120,6 +121,20 @@ class Objects:
         found: list[bool] = self._index.find(as_ids(identifiers)).found.tolist() if identifiers else []
         return found
 
+    def left(self, identifiers: Sequence[bytes]) -> list[bytes]:
+        """Those that were left elsewhere, and of which the hub has no copy."""
+        codecs = (segment.columns["codec"] for segment in self._index.segments())
+        if len(identifiers) > _MANY and not any((codec & left_places.PLACE).any() for codec in codecs):
+            return []  # as in most hubs, which is found out at once
+        lacking = [one for one, held in zip(identifiers, self.held(identifiers), strict=True) if not held]
+        keys = left_places.left(self._index, lacking)
+        return [one for one, some in zip(lacking, keys, strict=True) if some]
+
+    def left_at(self, identifier: bytes) -> str:
+        """The address at which such a file was left last. Raises SystemFault."""
+        key = left_places.left(self._index, [identifier])[0][0]
+        return left_places.decode(self.stored(key)[1], key)[0].address
+
     def purged(self, identifiers: Iterable[bytes]) -> frozenset[bytes]:
         """Which of these were purged: whoever reads many leaves them out, and says so."""
         holes = Holes(self._blobs).listed()
@@ -151,6 +166,8 @@ class Objects:
         return sorted(i for i in found if i.hex().startswith(prefix))
 
     def _find(self, identifiers: Sequence[bytes]) -> Places:
+        if len(identifiers) == 1 and (place := self._index.glance(identifiers[0])):
+            return place
         places = self._index.find(as_ids(identifiers))
         if not places.found.all():
             places = left_places.with_places(self._index, identifiers, places)
@@ -221,7 +238,7 @@ class Objects:
     def _stored(self, identifier: bytes, places: Places, at: int) -> memoryview:
         """The bytes in the pack; where that pack is gone, for others took its place, those of another."""
         if monotonic() > self._look_at:
-            self._heed_purges()
+            self.heed_purges()
         name = b""
         for _ in range(_TRIES):
             number, offset = int(places.pack[at]), int(places.offset[at])
@@ -244,10 +261,10 @@ class Objects:
         hint = "kamld fsck tells what is affected."
         raise SystemFault("missing_pack", f"The hub has lost {packs.key(name)}.", hint)
 
-    def _heed_purges(self) -> None:
+    def heed_purges(self) -> None:
         """Whoever lives long lets go of packs that a purge has deleted, and so of what was purged."""
         self._look_at = monotonic() + HEED_S
-        known, self._holes = self._holes, Holes(self._blobs).listed()
+        known, self._holes = self._holes, Holes(self._blobs).gone(self._holes)
         if known != self._holes:
             with self._lock:
                 self._open.clear()

@@ -7,7 +7,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import chain
 from types import TracebackType
 from typing import Self, TypeVar
@@ -21,6 +20,7 @@ from kamld.store import packs
 from kamld.store.chunking import WHOLE_MAX, Chunking, cut
 from kamld.store.index import Index
 from kamld.store.objects import files, places, recipes
+from kamld.store.objects.files import Source, Written
 from kamld.store.objects.guess import Guess
 from kamld.store.objects.holes import Guard
 from kamld.store.objects.packing import Packing
@@ -30,24 +30,6 @@ _NO_HOLES = Guard()
 _BATCH_BYTES = 4 * 1024 * 1024
 _WAITED = 4  # times the work: more is the disk's doing, not that of others who are at work
 _BATCHES_READ_AT_ONCE = 16  # before it is tried again whether one thread does as well
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A file to keep. `size` is a guess that decides only how it is scheduled; `before`, the id of what
-    the file was, saves time where it is large."""
-
-    path: str
-    size: int
-    before: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    source: Source
-    id: bytes
-    state: os.stat_result  # of the file as it was read
-
 
 Key = TypeVar("Key")
 Progress = Callable[[int, int], None]  # files done, bytes done, since the last call
@@ -215,7 +197,7 @@ class Writer:
 
     def _keep_read(self, read: list[Read]) -> list[Written]:
         for source, identifier, _, _ in read:
-            self.guard.check(identifier, source.path)
+            self.guard.check(identifier, source.shown)
         self._packing.keep([(identifier, data) for _, identifier, data, _ in read if len(data) <= WHOLE_MAX])
         for _, identifier, data, _ in read:
             if len(data) > WHOLE_MAX:
@@ -242,13 +224,13 @@ class Writer:
         for _ in range(files.TRIES):
             with files.opened(source.path) as (file, before):
                 if self.guard.may_be(before.st_size):  # before any part of it is kept
-                    self.guard.check(files.hashed(file, before.st_size), source.path)
+                    self.guard.check(files.hashed(file, before.st_size), source.shown)
                 digest = blake3(max_threads=self._threads)
                 with closing(self._ahead(files.windows(file, before.st_size, digest))) as windows:
                     chunks = self._cut_and_keep(windows, self._guess(source.before))
                 after = os.fstat(file)
             if files.same(before, after):
-                self.guard.check(digest.digest(), source.path)
+                self.guard.check(digest.digest(), source.shown)
                 return Written(source, self._keep_recipe(digest.digest(), chunks), after)
         raise files.changing(source.path)
 

@@ -23,10 +23,9 @@ from kamld.errors import Conflict
 from kamld.records.holes import Hole, PurgedFile, Purging
 from kamld.store import packs
 from kamld.store.envelope import seal
-from kamld.store.fsck.keeping import Keeper
-from kamld.store.fsck.restore import DAMAGED
-from kamld.store.gc.collect import COLLECTING
-from kamld.store.leases import condemned
+from kamld.store.fsck.mending.keeping import Keeper
+from kamld.store.fsck.mending.restore import DAMAGED
+from kamld.store.leases import COLLECTING, REPAIRING, condemned
 from kamld.store.objects.holes import PURGING, Holes
 from kamld.store.purge.content import Parts, chunks_of, having, listed, parts, rows_of
 from kamld.store.purge.touched import Touched, find
@@ -34,7 +33,7 @@ from kamld.store.repository import Repository
 
 PATIENCE_S = 60.0  # for which those are waited for who write at the moment
 _PURGE = "purge"  # what its lease says
-_WRITERS = {"writer", "repair", COLLECTING}  # whose leases are waited for
+_WRITERS = {"writer", REPAIRING, COLLECTING}  # whose leases are waited for
 _POLL_S = 0.05
 _ROUNDS = 20
 _SHOWN = 100  # places that a hole names

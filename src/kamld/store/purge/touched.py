@@ -27,6 +27,7 @@ class Place:
     path: bytes
     versions: tuple[str, ...]
     ids: frozenset[bytes]  # the contents that it has in them
+    removed: bool = False  # the dataset was
 
 
 @dataclass(slots=True)
@@ -68,7 +69,7 @@ def contents(
         raise NotFound(
             "unknown_path",
             f"{dataset.project}/{dataset.name} has no {path} in {where}.",
-            f"kamld ls {dataset.name} shows what there is.{more}",
+            f"kamld ls {dataset.said} shows what there is.{more}",
         )
     if not found:
         raise Invalid("no_content", f"{path} is empty: there is nothing to purge.", "kamld rm, or commit.")
@@ -98,8 +99,9 @@ def find(repository: Repository, ids: Iterable[bytes], first: str = "") -> Touch
                 ids_at[dataset.id if dataset else "", path].add(identifier)
             if dataset:
                 datasets[dataset.id] = dataset
+    gone = histories.records.removed
     places = [
-        Place(datasets.get(at[0]), at[1], tuple(named), frozenset(ids_at[at]))
+        Place(datasets.get(at[0]), at[1], tuple(named), frozenset(ids_at[at]), at[0] in gone)
         for at, named in by_place.items()
     ]
     found.places = sorted(places, key=lambda place: _order(place, first))

@@ -8,8 +8,8 @@ A ref never names a commit that is not durable: callers flush the writer first.
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from kamld import clock, ids
 from kamld.blobs import Blobs, Changed, Missing
-from kamld.errors import Conflict, NotFound
+from kamld.errors import Conflict, NotFound, SystemFault
 from kamld.records.encoding import newer
 from kamld.records.history import Dataset, Move, Protection, Ref, RefKind, SealedMoves
 from kamld.records.names import MAIN
@@ -29,8 +29,10 @@ _KEY = re.compile(r"refs/[0-9a-f]{32}/(?:[A-Za-z0-9_~]|%[0-9A-F]{2})(?:[A-Za-z0-
 
 
 class Refs:
-    def __init__(self, blobs: Blobs) -> None:
+    def __init__(self, blobs: Blobs, awake: Callable[[], None] = lambda: None) -> None:
+        """`awake` raises where what is about to be named may have been collected meanwhile."""
         self._blobs = blobs
+        self._awake = awake
 
     def find(self, dataset: Dataset, name: str) -> Ref | None:
         """The ref, also one that was removed (its commit is None)."""
@@ -50,13 +52,14 @@ class Refs:
         self, dataset: Dataset, name: str, kind: RefKind, commit: str | None, *,
         expected: str | None, author: str, reason: str, forward: bool = False,
         after: Move | None = None, amends: bool = False, passed: Protection | None = None,
-        numbered: bool = True,
+        numbered: bool = True, carries: str | None = None,
     ) -> Move:  # fmt: skip
         """Point the ref at `commit` if it still names `expected` (None: nothing, or it is not there).
 
         `forward`: the caller knows that `commit` comes after `expected`. `after`: only if that is still
         the ref's last move. `amends`: `commit` replaces `expected`. `passed`: the protection whose
-        checks `commit` has passed. `numbered`: the move may give a model's next version number.
+        checks `commit` has passed. `numbered`: the move may give a model's next version number. `carries`:
+        the version whose changes `commit` has.
 
         Raises Conflict (ref_moved, ref_kind, protected_branch), NotFound (unknown_ref); nothing has
         changed then.
@@ -64,12 +67,13 @@ class Refs:
         key, write_id = _key(dataset.id, name), ids.new_id()
         while True:
             ref, present = self._read(key)
+            self._awake()  # after reading: a collection from here on makes the swap fail
             if (ref.commit if ref else None) != expected or (ref and after and ref.last.seq != after.seq):
                 raise _moved(name, ref)
             if ref and ref.commit and ref.kind != kind:
                 raise Conflict(
                     "ref_kind",
-                    f'"{name}" is a {ref.kind} of {dataset.name} already.',
+                    f'"{name}" is a {ref.kind} of {dataset.said} already.',
                     "Choose another name.",
                 )
             if ref and ref.protection and ref.protection != passed:
@@ -77,7 +81,7 @@ class Refs:
             version = _next_version(self, dataset, name, ref, commit, forward) if numbered else None
             move = Move(
                 seq=ref.last.seq + 1 if ref else 1, time=clock.now(), author=author, reason=reason,
-                write_id=write_id, commit=commit, version=version, amends=amends,
+                write_id=write_id, commit=commit, version=version, amends=amends, carries=carries,
             )  # fmt: skip
             try:
                 self._blobs.swap(key, present, seal(self._extended(dataset, name, kind, ref, move)))
@@ -86,20 +90,36 @@ class Refs:
                 if now.value and self._has(unseal(now.value, Ref, key), move):
                     return move  # it had landed; only the reply was lost
 
-    def protect(self, dataset: Dataset, name: str, protection: Protection | None) -> None:
-        """Set or lift what must hold before the branch moves. Raises NotFound (unknown_ref)."""
+    def protect(
+        self, dataset: Dataset, name: str, change: Callable[[Protection | None], Protection | None]
+    ) -> Protection | None:
+        """Set or lift what must hold before the branch moves: what `change` makes of what must hold at that
+        moment, and gives. Raises NotFound (unknown_ref)."""
         key = _key(dataset.id, name)
         while True:
             ref, present = self._read(key)
             if ref is None or ref.commit is None:
                 raise _moved(name, ref)
-            to = seal(msgspec.structs.replace(ref, protection=protection))
+            made = change(ref.protection)
+            to = seal(msgspec.structs.replace(ref, protection=made))
             try:
                 self._blobs.swap(key, present, to)
-                return
+                return made
             except Changed as now:
                 if now.value == to:
-                    return  # only the reply was lost
+                    return made  # only the reply was lost
+
+    def sweep(self, dataset: Dataset) -> None:
+        """Before anything is deleted: who has read a branch, and then slept, must not move it as if nothing
+        had happened. Moves of those who are awake go on."""
+        mark = ids.new_id()
+        for listed in self._blobs.list(f"refs/{dataset.id}/"):
+            while _KEY.fullmatch(listed.key):
+                ref, present = self._read(listed.key)
+                if ref is None or ref.commit is None or ref.kind != "branch" or ref.swept == mark:
+                    break
+                with suppress(Changed):  # by somebody who moved it; or our reply was lost
+                    self._blobs.swap(listed.key, present, seal(msgspec.structs.replace(ref, swept=mark)))
 
     def turn(self, dataset: Dataset, name: str) -> AbstractContextManager[bool]:
         """One's turn among those of this machine who land on a branch: they come one after the other,
@@ -116,9 +136,21 @@ class Refs:
         yield from reversed(ref.moves)
         older = ref.older
         while older:
-            sealed = unseal(self._blobs.get(older), SealedMoves, older)
+            sealed = self._sealed(ref, older)
             yield from reversed(sealed.moves)
             older = sealed.older
+
+    def _sealed(self, ref: Ref, key: str) -> SealedMoves:
+        """Raises SystemFault (lost_log, damaged_record)."""
+        try:
+            return unseal(self._blobs.get(key), SealedMoves, key)
+        except Missing:
+            raise SystemFault(
+                "lost_log",
+                f"The hub has lost a part of the log of {ref.name}: {unquote(key)} is not there.",
+                "kamld fsck --repair --from COPY brings it back from a copy of the hub; without one,"
+                " kamld fsck --repair goes on without it.",
+            ) from None
 
     def at(self, dataset: Dataset, name: str, time: str) -> str | None:
         """The commit that the ref named then. None: it named none."""
@@ -194,10 +226,10 @@ def protected(dataset: Dataset, name: str) -> Conflict:
     into = "" if name == MAIN else f" --into {name}"
     return Conflict(
         "protected_branch",
-        f"{name} of {dataset.name} is protected: only kamld merge moves it, once its checks pass.",
+        f"{name} of {dataset.said} is protected: only kamld merge moves it, once its checks pass.",
         'Commit to another branch: kamld commit FOLDER -b NEW -m "…";'
-        f" then: kamld merge {dataset.name} NEW{into}."
-        f" To lift it: kamld branch {dataset.name}@{name} --unprotect",
+        f" then: kamld merge {dataset.said} NEW{into}."
+        f" To lift it: kamld branch {dataset.said}@{name} --unprotect",
     )
 
 

@@ -27,6 +27,7 @@ from kamld.store.envelope import seal, unseal
 
 PREFIX = "names/"
 REMOVED = "removed/"
+_KEEP_DAYS = "The setting keep_days says for how long what was removed can be had back."
 _HOPS = 20  # renamings of a dataset that are followed one by one; then all names are looked through
 _KEY = re.compile(r"names/([A-Za-z0-9_][A-Za-z0-9_.-]*)/([A-Za-z0-9_][A-Za-z0-9_.-]*)\.json")
 
@@ -91,9 +92,10 @@ class Names:
         return None
 
     def all(self) -> list[Dataset]:
+        """By project and name."""
         keys = [listed.key for listed in self._blobs.list(PREFIX)]
-        names = [Name(match[1], match[2]) for key in keys if (match := _KEY.fullmatch(key))]
-        return [found for name in names if (found := self.find(name))]
+        names = sorted((match[1], match[2]) for key in keys if (match := _KEY.fullmatch(key)))
+        return [found for name in names if (found := self.find(Name(*name)))]
 
     def rename(self, old: Name, new: Name, *, author: str) -> Dataset:
         """Raises NotFound (unknown_name), Conflict (name_taken)."""
@@ -173,15 +175,40 @@ class Names:
             if kept.record and self._is_live(name, kept.record):
                 if kept.record.id == dataset.id:
                     break
-                raise _taken(name, f"Rename that first: kamld mv {dataset.name} NEW-NAME")
+                raise _taken(name, f"Rename that first: kamld mv {dataset.said} NEW-NAME")
             if not self._make_free(name, kept) and self._swap(name, kept, _named(dataset)):
                 break
-        self._blobs.delete(_removed_key(dataset.id))
+        while present := self._removed(dataset.id):  # again: a collection may have been faster
+            if present.forgotten:
+                self._give_up(dataset)
+                raise _forgotten(dataset)
+            if self._mark(present, msgspec.structs.replace(present, time=clock.now())):
+                self._blobs.delete(_removed_key(dataset.id))
+                break
         return dataset
 
+    def end_forgotten(self) -> set[str]:
+        """The ids of datasets that are being forgotten. Whoever was killed while bringing back such a one
+        left a name without refs: it is given up."""
+        live, found = {dataset.id for dataset in self.all()}, set()
+        for listed in self._blobs.list(REMOVED):
+            removed = self._removed(listed.key.removeprefix(REMOVED).removesuffix(".json"))
+            if removed and removed.forgotten:
+                found.add(removed.dataset.id)
+                if removed.dataset.id in live:
+                    self._give_up(removed.dataset)
+        return found
+
+    def _give_up(self, dataset: Dataset) -> None:
+        name = Name(dataset.project, dataset.name)
+        while (kept := self._read(name)).record and kept.record.id == dataset.id and not kept.record.gone:
+            if self._swap(name, kept, msgspec.structs.replace(kept.record, gone=clock.now())):
+                return
+
     def forget(self, removed: Removed) -> bool:
-        """From here on it cannot be had back, unless somebody has begun to; the caller removes its refs,
-        then all that is known of it with `forgotten`."""
+        """From here on it cannot be had back, unless somebody has begun to; the caller removes its refs.
+        Whoever brings it back at the same time finds the record, so it stays until the next collection,
+        which removes it with `forgotten`."""
         return removed.forgotten or self._mark(removed, msgspec.structs.replace(removed, forgotten=True))
 
     def _removed(self, dataset_id: str) -> Removed | None:
@@ -269,8 +296,9 @@ class Names:
             now = self.bound(record.id, _parsed(record.moved_to))
             said = f"{name} was renamed to {record.moved_to} by {record.by}."
             return said, f"It is {now.project}/{now.name} today." if now else "It was removed since."
-        if record and record.gone and self._bytes(_removed_key(record.id)) is not None:
-            return f"{name} was removed by {record.by}.", f"This brings it back: kamld undo {name}"
+        if record and record.gone and (removed := self._removed(record.id)):
+            back = f"This brings it back: kamld undo {name}"
+            return f"{name} was removed by {record.by}.", _KEEP_DAYS if removed.forgotten else back
         there = {str(Name(d.project, d.name)): d for d in self.all()}
         near = get_close_matches(str(name), there, 1, 0.75) or [
             full for full, dataset in there.items() if dataset.name == name.name
@@ -288,7 +316,7 @@ def _forgotten(dataset: Dataset) -> NotFound:
     return NotFound(
         "collected",
         f"{dataset.project}/{dataset.name} cannot be had back: its time was over.",
-        "The setting keep_days says for how long what was removed can be had back.",
+        _KEEP_DAYS,
     )
 
 

@@ -5,15 +5,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from msgspec.structs import replace
+
 from kamld import ids
 from kamld.errors import Invalid, NotFound
-from kamld.records.history import Commit, Dataset
-from kamld.records.names import Revision
+from kamld.records.history import Commit, Dataset, RefKind
+from kamld.records.names import Revision, check_ref
 from kamld.store.commits import is_commit, reached, read_commit
 from kamld.store.objects import Objects
 from kamld.store.refs.moves import Refs
 
 _PREFIX = re.compile(r"[0-9a-f]{4,64}")
+_ID = re.compile(r"[0-9a-f]{7,64}")  # what people shorten ids to; shorter ones are words too often
 _VERSION = re.compile(r"v([1-9][0-9]*)")
 
 
@@ -31,10 +34,11 @@ def resolve(objects: Objects, refs: Refs, dataset: Dataset, revision: Revision) 
     for step in range(revision.steps):
         parents = read_commit(objects, commit_id).parents
         if not parents:
+            first = replace(revision, steps=step)
             raise NotFound(
                 "unknown_revision",
-                f"{dataset.name}@{revision} goes back too far: the first commit is {step} before.",
-                f"kamld log {dataset.name} shows all.",
+                f"{dataset.said}@{revision} goes back too far: {first} is the first version.",
+                f"kamld log {dataset.said} shows all.",
             )
         commit_id = parents[0]
     plain = branch if not (revision.steps or revision.time) else None
@@ -47,6 +51,32 @@ def reserved_version(dataset: Dataset, word: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def check_new_ref(objects: Objects, refs: Refs, dataset: Dataset, word: str, kind: RefKind) -> None:
+    """A word fit to name a branch, tag or alias of the dataset, or that names one. Raises Invalid (bad_name,
+    reserved_name)."""
+    check_ref(word, kind)
+    if reserved_version(dataset, word):
+        raise Invalid(
+            "reserved_name",
+            f'"{word}" is a version number; a model\'s main gives them by itself.',
+            "Choose another name.",
+        )
+    there = refs.find(dataset, word)
+    if _reads_as_id(objects, word) and not (there and there.commit):
+        raise Invalid(
+            "reserved_name",
+            f'"{word}" reads as the id of a version, so a {kind} of that name could hide one.',
+            f"Choose another name, such as {kind}-{word}.",
+        )
+
+
+def _reads_as_id(objects: Objects, word: str) -> bool:
+    """A number may well be a date, so it does only where a version's id begins so."""
+    if not _ID.fullmatch(word):
+        return False
+    return not word.isdecimal() or any(is_commit(objects, i) for i in objects.with_prefix(word))
+
+
 def _base(objects: Objects, refs: Refs, dataset: Dataset, revision: Revision) -> tuple[str, str | None]:
     word = revision.base
     ref = refs.find(dataset, word)
@@ -56,7 +86,7 @@ def _base(objects: Objects, refs: Refs, dataset: Dataset, revision: Revision) ->
             first = next(iter(ref.moves if not ref.older else list(refs.history(dataset, word))[::-1]))
             raise NotFound(
                 "unknown_revision",
-                f"{dataset.name}@{word} did not exist at {revision.time}.",
+                f"{dataset.said}@{word} did not exist at {revision.time}.",
                 f"It begins at {first.time}.",
             )
         return then, None
@@ -67,8 +97,8 @@ def _base(objects: Objects, refs: Refs, dataset: Dataset, revision: Revision) ->
         if not objects.has(bytes.fromhex(commit)):
             raise NotFound(
                 "collected",
-                f"{dataset.name} {word} was amended or taken back, and is not kept any more.",
-                f"kamld log {dataset.name} shows those there are.",
+                f"{dataset.said} {word} was amended or taken back, and is not kept any more.",
+                f"kamld log {dataset.said} shows those there are.",
             )
         return commit, None
     if _PREFIX.fullmatch(word) and not revision.time:
@@ -81,7 +111,8 @@ def commits_of(objects: Objects, refs: Refs, dataset: Dataset, candidates: Itera
     ever, wanted = refs.ever(dataset), set(candidates)
     found = reached(objects, (ref.commit for ref in ever if ref.commit), wanted) if wanted else set()
     if wanted - found:
-        named = {move.commit for ref in ever for move in refs.history(dataset, ref.name) if move.commit}
+        moves = (move for ref in ever for move in refs.history(dataset, ref.name))
+        named = {one for move in moves for one in (move.commit, move.carries) if one}
         kept = (commit for commit in named if objects.has(bytes.fromhex(commit)))  # others were collected
         found |= reached(objects, kept, wanted - found)
     return found
@@ -99,8 +130,8 @@ def _by_prefix(objects: Objects, refs: Refs, dataset: Dataset, prefix: str) -> s
     if not found:
         raise NotFound(
             "unknown_revision",
-            f'No commit of {dataset.name} begins with "{prefix}".',
-            f"kamld log {dataset.name} shows all.",
+            f'No commit of {dataset.said} begins with "{prefix}".',
+            f"kamld log {dataset.said} shows all.",
         )
     return found[0]
 

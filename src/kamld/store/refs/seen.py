@@ -3,11 +3,10 @@ deleted by people is still there, and names nothing. So one that is not there an
 what it alone led to must not be taken for garbage.
 """
 
-from collections.abc import Iterable
 from datetime import timedelta
 from urllib.parse import unquote
 
-from kamld import clock
+from kamld import clock, ids
 from kamld.blobs import Blobs, Changed, Missing
 from kamld.errors import SystemFault
 from kamld.records.history import SeenRefs
@@ -21,18 +20,23 @@ _BEGUN = timedelta(hours=1)  # so long a dataset may be without its first versio
 
 def check_refs(blobs: Blobs, dataset_names: Names) -> None:
     """Raises SystemFault (lost_refs)."""
-    seen, _ = _read(blobs)
+    forgotten, (seen, _) = dataset_names.end_forgotten(), _read(blobs)
     present, live = _present(blobs), dataset_names.all()
     names = {dataset.id: f"{dataset.project}/{dataset.name}" for dataset in live}
-    lost = [key.split("/", 2)[1:] for key in sorted(set(seen.refs) - present)]
+    lost = [key.split("/", 2)[1:] for key in sorted(set(seen.refs) - present) if _of(key) not in forgotten]
     if lost:
         of = [f"{names.get(dataset_id, 'a removed dataset')}@{unquote(word)}" for dataset_id, word in lost]
-        raise _lost(of, "Or make it anew: kamld branch NAME@REVISION BRANCH")
-    there = {key.split("/")[1] for key in present}
+        raise _lost(of, "")
+    there = {_of(key) for key in present}
     long_ago = clock.moment(clock.now()) - _BEGUN
     old = [dataset.id for dataset in live if clock.moment(dataset.created) < long_ago]
     if of := sorted(names[one] for one in old if one not in there):
-        raise _lost(of, f"If it never had a version: kamld rm {of[0]}")
+        raise _lost(of, f" If it never had a version: kamld rm {of[0]}")
+
+
+def _of(key: str) -> str:
+    """The id of the dataset whose ref it is."""
+    return key.split("/")[1]
 
 
 def _lost(of: list[str], otherwise: str) -> SystemFault:
@@ -41,24 +45,32 @@ def _lost(of: list[str], otherwise: str) -> SystemFault:
         "lost_refs",
         f"The hub does not know any more which version {', '.join(of[:_SHOWN])}{more} was."
         " Nothing was deleted, for it may still be here.",
-        f"From a copy of the hub: kamld fsck --repair --from COPY. {otherwise}",
+        "kamld fsck --repair --from COPY brings that back from a copy of the hub; without one,"
+        f" kamld fsck --repair gives new names to what it may have been.{otherwise}",
     )
 
 
 def note_refs(blobs: Blobs) -> None:
     """Before anything is condemned."""
-    _swap(blobs, set())
+    _swap(blobs)
 
 
-def forget_refs(blobs: Blobs, keys: Iterable[str]) -> None:
-    """These are about to be deleted: their dataset is forgotten."""
-    _swap(blobs, set(keys))
+def begin_round(blobs: Blobs) -> None:
+    """Note them, so that another collection that slept in the middle of noting cannot go on with that."""
+    _swap(blobs, round=ids.new_id())
 
 
-def _swap(blobs: Blobs, without: set[str]) -> None:
+def forget_refs(blobs: Blobs, dataset_id: str) -> None:
+    """Its refs are about to be deleted, or were: the dataset is forgotten."""
+    _swap(blobs, without=dataset_id)
+
+
+def _swap(blobs: Blobs, *, without: str = "", round: str = "") -> None:
     while True:
         seen, data = _read(blobs)
-        now = SeenRefs(refs=tuple(sorted((set(seen.refs) | _present(blobs)) - without)))
+        keys = set(seen.refs) | _present(blobs)
+        refs = tuple(sorted(key for key in keys if _of(key) != without))
+        now = SeenRefs(refs=refs, round=round or seen.round)
         if now == seen:
             return
         try:

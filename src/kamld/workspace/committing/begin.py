@@ -9,11 +9,12 @@ from kamld.errors import Conflict
 from kamld.records.history import Dataset, Kind
 from kamld.records.names import MAIN, Name
 from kamld.store import Repository
-from kamld.store.trees import entries_of
+from kamld.store.trees import FOLDER, entries_of
 from kamld.workspace.binding import Binding
 from kamld.workspace.committing.landing import Into
 from kamld.workspace.committing.naming import dataset_of
 from kamld.workspace.committing.plan import Plan
+from kamld.workspace.scan import scan
 from kamld.workspace.settle import HubOf, settle
 
 MESSAGE = "begun, without files"
@@ -27,6 +28,7 @@ class Begun:
     created: bool
     branch: str
     commit: str
+    files: int = 0  # that are in the folder, for the first commit
 
 
 def begin(
@@ -51,10 +53,11 @@ def begin(
         )  # fmt: skip
     into = Into(repository, folder, None, name, kind, author)
     made, committed = into.land(Plan(MAIN, True, None, numbered=False), empty)
-    return Begun(made, True, MAIN, committed.commit_id)
+    found = scan(folder, nested=False, strict=False)
+    return Begun(made, True, MAIN, committed.commit_id, int((found.kinds != FOLDER).sum()))
 
 
 def _bound(folder: Path, binding: Binding, dataset: Dataset, kind: Kind) -> Begun:
     if dataset.kind != kind and kind != "dataset":
-        raise Conflict("other_kind", f"{folder} is a folder of the {dataset.kind} {dataset.name} already.")
+        raise Conflict("other_kind", f"{folder} is a folder of the {dataset.kind} {dataset.said} already.")
     return Begun(dataset, False, binding.branch, binding.commit)

@@ -37,7 +37,7 @@ class Into:
         dataset = repository.create(self.of, self.kind) if isinstance(self.of, Name) else self.of
         here = Binding(
             hub=repository.blobs.location, dataset=dataset.id, project=dataset.project, name=dataset.name,
-            branch=plan.branch, commit=version.commit_id,
+            branch=plan.branch, commit=version.commit_id, hub_id=repository.hub.id,
         )  # fmt: skip
         with announced(folder, here):
             committed = self._move(plan, dataset, version)
@@ -74,7 +74,9 @@ class Into:
         """Somebody else was faster, and theirs has nothing to do with this commit."""
         if isinstance(self.of, Name):
             return name_taken(self.of, self.folder)
-        return not_newest(plan.branch, plan.replaces) if plan.replaces else branch_taken(dataset, plan.branch)
+        if plan.replaces:
+            return not_newest(self.folder, plan.branch, plan.replaces)
+        return branch_taken(dataset, plan.branch)
 
 
 def _not_bound(folder: Path, version: Version, fault: SystemFault) -> SystemFault:

@@ -5,15 +5,17 @@ All that can be refused is refused here, before anything is written.
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from kamld import clock, ids
 from kamld.errors import Conflict, Invalid, NotFound
 from kamld.records.history import Checkpoint, Commit, Dataset
-from kamld.records.names import MAIN, check_ref
+from kamld.records.names import MAIN
 from kamld.store import Repository, Tree
-from kamld.store.refs.revisions import reserved_version
+from kamld.store.refs.revisions import check_new_ref
 from kamld.workspace.binding import Binding
+from kamld.workspace.committing.standing import goes_to
 from kamld.workspace.settle import base_commit, base_tree
 
 
@@ -84,17 +86,18 @@ def plan_commit(
     if binding is None or dataset is None:
         _check_first(folder, wish)
         return Plan(MAIN, True, None, keep_last=wish.keep_last)
+    goes = goes_to(repository, dataset, binding) if binding.branch else ""
     if wish.branch is not None:
         check_new_branch(repository, dataset, wish.branch)
-    elif not binding.branch:
+    elif not goes:
         raise Conflict(
             "no_branch",
             f"{folder} is on no branch, so a commit would have no place.",
             f'Make one with it: kamld commit {folder} -b NEW -m "…"',
         )
     else:
-        repository.check_open(dataset, binding.branch)
-    branch = wish.branch or binding.branch
+        repository.check_open(dataset, goes)
+    branch = wish.branch or goes
     try:
         commit = base_commit(repository, folder, binding)
         before = base_tree(repository, folder, binding, commit)
@@ -104,7 +107,7 @@ def plan_commit(
         there = repository.objects.has(bytes.fromhex(binding.commit))
         return Plan(branch, True, binding.commit if there else None, keep_last=wish.keep_last)
     if wish.amend:
-        _check_newest(repository, dataset, binding)
+        _check_newest(repository, folder, dataset, branch, binding.commit)
     replaces = binding.commit if wish.amend else None
     return Plan(branch, bool(wish.branch), binding.commit, before, commit, replaces, wish.keep_last)
 
@@ -135,11 +138,7 @@ _KEPT = [
 
 def check_new_branch(repository: Repository, dataset: Dataset, branch: str) -> None:
     """Raises Invalid (bad_name, reserved_name), Conflict (name_taken)."""
-    check_ref(branch, "branch")
-    if reserved_version(dataset, branch):
-        raise Invalid(
-            "reserved_name", f'"{branch}" is a version number of the model.', "Choose another name."
-        )
+    check_new_ref(repository.objects, repository.refs, dataset, branch, "branch")
     ref = repository.refs.find(dataset, branch)
     if ref and ref.commit:
         raise branch_taken(dataset, branch, ref.kind)
@@ -147,17 +146,26 @@ def check_new_branch(repository: Repository, dataset: Dataset, branch: str) -> N
 
 def branch_taken(dataset: Dataset, branch: str, kind: str = "branch") -> Conflict:
     return Conflict(
-        "name_taken", f"{dataset.name} has a {kind} {branch} already.",
+        "name_taken", f"{dataset.said} has a {kind} {branch} already.",
         "Choose another name; or kamld switch to that one, and commit there.",
     )  # fmt: skip
 
 
-def not_newest(branch: str, base: str) -> Conflict:
+def not_newest(folder: Path, branch: str, base: str, merged_in: str | None = None) -> Conflict:
+    """`merged_in`: the branch's newest, if it is what joined `base` with others' commits."""
+    bring = f"kamld switch {quote(str(folder))} {quote(branch)}"
+    if merged_in:
+        return Conflict(
+            "not_newest",
+            f"{ids.short(base)}, which {folder} comes from, was merged with what others had committed to"
+            f" {branch} meanwhile; the newest is that merge, {ids.short(merged_in)}.",
+            f"Commit without --amend. To amend the merge, bring it here first: {bring}",
+        )
     return Conflict(
         "not_newest",
-        f"{ids.short(base)}, which this folder comes from, is not the newest of {branch} any more: others"
+        f"{ids.short(base)}, which {folder} comes from, is not the newest of {branch} any more: others"
         " have gone on, or it was taken back.",
-        f"Commit without --amend: it is merged. Or bring the newest here first: kamld switch {branch}",
+        f"Commit without --amend: it is merged. Or bring the newest here first: {bring}",
     )
 
 
@@ -173,7 +181,12 @@ def _check_first(folder: Path, wish: Wish) -> None:
         )  # fmt: skip
 
 
-def _check_newest(repository: Repository, dataset: Dataset, binding: Binding) -> None:
-    ref = repository.refs.find(dataset, binding.branch)
-    if ref is None or ref.commit != binding.commit:
-        raise not_newest(binding.branch, binding.commit)
+def _check_newest(
+    repository: Repository, folder: Path, dataset: Dataset, branch: str, commit_id: str
+) -> None:  # fmt: skip
+    ref = repository.refs.find(dataset, branch)
+    head = ref.commit if ref else None
+    if head == commit_id:
+        return
+    joins = head is not None and commit_id in repository.commit(head).parents[1:]
+    raise not_newest(folder, branch, commit_id, head if joins else None)

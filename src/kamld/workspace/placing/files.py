@@ -1,10 +1,13 @@
 """A version's files written into an empty folder."""
 
 import os
+import struct
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import Event
+from typing import IO
 
 import numpy as np
 
@@ -13,9 +16,13 @@ from kamld.store import Entries, Objects, Progress
 from kamld.store.trees import EXECUTABLE, FOLDER, SYMLINK
 from kamld.workspace.placing.handles import Handles
 from kamld.workspace.placing.paths import check_paths, check_room, folders_of, rules_of
+from kamld.workspace.processes import begin, may_fork
 
 _BATCH = 512  # files that a thread writes before it takes others, at least
 _MOST = 4096
+_WORTH_A_PROCESS = 4096  # files
+_TOLD = struct.Struct("<QQ")  # files and bytes of a part
+Part = Sequence[int]  # rows of entries
 
 
 def materialise(
@@ -52,7 +59,7 @@ def _make_folders(top: int, entries: Entries) -> None:
             handles.make(path)
 
 
-def _by_folders(paths: Sequence[bytes], rows: Sequence[int]) -> Iterator[Sequence[int]]:
+def _by_folders(paths: Sequence[bytes], rows: Sequence[int]) -> Iterator[Part]:
     """The rows in parts of whole folders, where these are not too large: threads that make files in
     one folder wait for each other."""
     start, folder = 0, b""
@@ -69,27 +76,77 @@ def _write_files(
     objects: Objects, entries: Entries, rows: list[int], top: int, mode: int, threads: int,
     progress: Progress | None,
 ) -> None:  # fmt: skip
-    stop = Event()
-    blob = entries.ids.tobytes()
-
-    def write(part: list[int]) -> tuple[int, int]:
-        written = 0
-        names = [blob[32 * row : 32 * row + 32] for row in part]
-        with Handles(top) as handles:
-            for at, pieces in objects.read_many(names):
-                if stop.is_set():
-                    break
-                row = part[at]
-                bits = mode | (0o111 if entries.kinds[row] == EXECUTABLE else 0)
-                written += handles.write(entries.paths[row], pieces, bits)
-        return len(part), written
-
+    parts = list(_by_folders(entries.paths, rows))
+    writing = _Writing(objects, entries, top, mode, progress or (lambda *_: None))
+    if len(rows) >= _WORTH_A_PROCESS and threads > 1 and may_fork():
+        parts = writing.with_a_copy(parts)
     with ThreadPoolExecutor(threads, "checkout") as pool:
         try:
-            for count, size in pool.map(write, _by_folders(entries.paths, rows)):
-                if progress:
-                    progress(count, size)
+            for done in pool.map(writing.write, parts):
+                writing.progress(*done)
         except BaseException:
-            stop.set()
+            writing.stop.set()
             pool.shutdown(cancel_futures=True)
             raise
+
+
+class _Writing:
+    """Files of some entries, below an open folder."""
+
+    def __init__(self, objects: Objects, entries: Entries, top: int, mode: int, progress: Progress) -> None:
+        self.progress = progress
+        self.stop = Event()
+        self._objects = objects
+        self._entries = entries
+        self._ids = entries.ids.tobytes()
+        self._top = top
+        self._mode = mode
+
+    def write(self, part: Part) -> tuple[int, int]:
+        """Files, bytes."""
+        written = 0
+        with Handles(self._top) as handles:
+            for at, pieces in self._objects.read_many(self._named(part)):
+                if self.stop.is_set():
+                    break
+                row = part[at]
+                bits = self._mode | (0o111 if self._entries.kinds[row] == EXECUTABLE else 0)
+                written += handles.write(self._entries.paths[row], pieces, bits)
+        return len(part), written
+
+    def with_a_copy(self, parts: list[Part]) -> list[Part]:
+        """Every second part by a copy of this process; those that are still to be written then, of which
+        there is nothing."""
+        mine, others = parts[::2], parts[1::2]
+        if not all(all(self._objects.held(self._named(part))) for part in others):
+            return parts  # what is left elsewhere may need what a copy has not got
+        copy = begin(partial(self._write_and_tell, others, os.getpid()), [self._top])
+        if copy is None:
+            return parts
+        said = b""
+        with copy:
+            os.set_blocking(copy.answer.fileno(), False)
+            for part in mine:
+                self.progress(*self.write(part))
+                said += copy.answer.read() or b""
+            os.set_blocking(copy.answer.fileno(), True)
+            while more := copy.answer.read():
+                said += more
+        done = list(_TOLD.iter_unpack(said[: len(said) - len(said) % _TOLD.size]))
+        for count, size in done:
+            self.progress(count, size)
+        left = others[len(done) :]
+        with Handles(self._top) as handles:
+            for row in left[0] if left else ():
+                handles.remove(self._entries.paths[row])
+        return left
+
+    def _write_and_tell(self, parts: list[Part], first: int, answer: IO[bytes]) -> None:
+        for part in parts:
+            answer.write(_TOLD.pack(*self.write(part)))
+            answer.flush()
+            if os.getppid() != first:
+                return
+
+    def _named(self, part: Part) -> list[bytes]:
+        return [self._ids[32 * row : 32 * row + 32] for row in part]

@@ -4,7 +4,7 @@ that a link which somebody puts in its place meanwhile is refused, not followed.
 import os
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
@@ -60,6 +60,12 @@ class Handles:
         above, _, name = path.rpartition(b"/")
         with _named(path):
             os.symlink(target, name, dir_fd=self.of(above))
+
+    def remove(self, path: bytes) -> None:
+        """A file, if it is there."""
+        above, _, name = path.rpartition(b"/")
+        with _named(path), suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self.of(above))
 
     def write(self, path: bytes, pieces: Iterator[bytes | memoryview], mode: int) -> int:
         """A new file; its bytes."""

@@ -18,6 +18,7 @@ from kamld.workspace.binding import OWN
 from kamld.workspace.scan import PATH_MAX, may_be_named
 
 _NAME_MAX = 255
+_NOT_PLAIN = (b"//", b"/./", b"/../", b"/" + os.fsencode(OWN) + b"/")  # where `/` is around each path
 _PROBE = ".kamld-probe-\u00e9"  # with a letter that is written in two ways
 
 
@@ -60,6 +61,28 @@ def rules_of(folder: Path) -> Rules:
 
 def check_paths(entries: Entries) -> None:
     """Raises Invalid (unsafe_path) for a tree that must not be written anywhere."""
+    if not _are_plain(entries):
+        _check_each(entries)
+    solid = set(entries.paths)
+    for path in folders_of(entries.paths):
+        if path in solid:
+            raise _unsafe(path, "is a file and a folder at once")
+
+
+def _are_plain(entries: Entries) -> bool:
+    """Whether none of them can be refused, by looking at all at once. What this does not know, the look at
+    each decides."""
+    paths = entries.paths
+    text = b"\0/" + b"/\0/".join(paths) + b"/\0"
+    return (
+        text.count(b"\0") == len(paths) + 1
+        and not any(part in text for part in _NOT_PLAIN)
+        and len(set(paths)) == len(paths)
+        and not (entries.kinds > FOLDER).any()
+    )
+
+
+def _check_each(entries: Entries) -> None:
     before = b""
     for path, kind in zip(entries.paths, entries.kinds.tolist(), strict=True):
         parts = path.split(b"/")
@@ -70,10 +93,6 @@ def check_paths(entries: Entries) -> None:
         if path == before:
             raise _unsafe(path, "is there twice")
         before = path
-    solid = set(entries.paths)
-    for path in folders_of(entries.paths):
-        if path in solid:
-            raise _unsafe(path, "is a file and a folder at once")
 
 
 def check_room(paths: Sequence[bytes], folder: Path, rules: Rules) -> None:
