@@ -7,7 +7,7 @@ import pytest
 from kamld import clock
 from kamld.errors import KamldError, NotFound, SystemFault
 from kamld.records.names import Name
-from kamld.store import open_hub
+from kamld.store import Repository, open_hub
 from kamld.store.gc import collect, look
 from kamld.store.leases import Held
 from tests.store.hubs import AUTHOR, commit, files_of, fresh, head, put
@@ -71,6 +71,25 @@ def test_who_fell_asleep_just_before_landing(monkeypatch: pytest.MonkeyPatch, op
     assert look(check, 30, NOW).missing == 0
 
 
+def sleeps_before_the_swap(
+    sleeper: Repository, others: Repository, slept: set[Held | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has read the ref and looked at its lease; before it swaps, all its garbage is collected."""
+    extended = sleeper.refs._extended
+
+    def late(*given: object) -> object:
+        for listed in list(others.blobs.list("leases/")):
+            others.blobs.delete(listed.key)
+        for _ in range(2):
+            collect(others, 0, NOW)
+        sleeper.objects._open.clear()
+        monkeypatch.setattr(sleeper.refs, "_extended", extended)
+        monkeypatch.setattr(Held, "lost", property(lambda held: held in slept))
+        return extended(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sleeper.refs, "_extended", late)
+
+
 def test_what_a_sleeper_named_anew_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """A branch that was not there cannot be swept. Another writer of the process, which slept too, has
     nothing to do with it."""
@@ -83,20 +102,7 @@ def test_what_a_sleeper_named_anew_is_taken_back(monkeypatch: pytest.MonkeyPatch
         with sleeper.writer() as writer:
             entries = put(writer, {b"a": data(1)})
             version = sleeper.write_version(writer, entries, parents=(first,), author=AUTHOR, message="m")
-        extended = sleeper.refs._extended
-
-        def late(*given: object) -> object:
-            for listed in list(repository.blobs.list("leases/")):
-                repository.blobs.delete(listed.key)
-            for _ in range(2):
-                collect(repository, 0, NOW)
-            sleeper.objects._open.clear()
-            monkeypatch.setattr(sleeper.refs, "_extended", extended)
-            slept = {*before, version.lease}
-            monkeypatch.setattr(Held, "lost", property(lambda held: held in slept))
-            return extended(*given)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(sleeper.refs, "_extended", late)
+        sleeps_before_the_swap(sleeper, repository, {*before, version.lease}, monkeypatch)
         with pytest.raises(SystemFault, match="slept"):
             sleeper.land_on(dataset, "new", version, expected=None, author=AUTHOR)
         ref = repository.refs.find(dataset, "new")
@@ -114,19 +120,7 @@ def test_nobody_can_build_on_what_a_sleeper_names_too_late(monkeypatch: pytest.M
     with sleeper.writer() as writer:
         entries = put(writer, {b"a": data(1)})
         version = sleeper.write_version(writer, entries, parents=(first,), author=AUTHOR, message="m")
-    extended = sleeper.refs._extended
-
-    def late(*given: object) -> object:
-        for listed in list(repository.blobs.list("leases/")):
-            repository.blobs.delete(listed.key)
-        for _ in range(2):
-            collect(repository, 0, NOW)
-        sleeper.objects._open.clear()
-        monkeypatch.setattr(sleeper.refs, "_extended", extended)
-        monkeypatch.setattr(Held, "lost", property(lambda held: held is version.lease))
-        return extended(*given)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(sleeper.refs, "_extended", late)
+    sleeps_before_the_swap(sleeper, repository, {version.lease}, monkeypatch)
     with pytest.raises(SystemFault, match="slept"):
         sleeper.land_version(dataset, "main", version, author=AUTHOR)
     assert [move.commit for move in repository.refs.history(dataset, "main")] == [first]
