@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 _LOOK_S = 0.02
+_LOOK_CLOSELY_S = 0.2
 _KEPT = 2000  # characters of a failing command's own words
 
 
@@ -56,6 +57,7 @@ class _Peak:
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._highest = 0
+        self._again = 0.0  # seconds
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -66,9 +68,20 @@ class _Peak:
         self._thread.join()
         return self._highest
 
+    def _shared(self, family: list[int]) -> int:
+        """Looked at now and then only: it stops those that are looked at for a moment."""
+        if time.monotonic() < self._again:
+            return 0
+        self._again = time.monotonic() + _LOOK_CLOSELY_S
+        return sum(map(_own, family))
+
     def _watch(self) -> None:
         while True:
-            self._highest = max(self._highest, sum(map(_anonymous, _family(self._pid))))
+            family = _family(self._pid)
+            have = sum(map(_anonymous, family))
+            if family[1:] and have > self._highest:  # copies of a process share much of theirs
+                have = self._shared(family)
+            self._highest = max(self._highest, have)
             if self._done.wait(_LOOK_S):
                 return
 
@@ -86,9 +99,18 @@ def _family(pid: int) -> list[int]:
 
 
 def _anonymous(pid: int) -> int:
+    return _told(f"/proc/{pid}/status", "RssAnon:")
+
+
+def _own(pid: int) -> int:
+    """What it shares with others counts in parts. To know it takes longer."""
+    return _told(f"/proc/{pid}/smaps_rollup", "Pss_Anon:")
+
+
+def _told(place: str, what: str) -> int:
     try:
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("RssAnon:"):
+        for line in Path(place).read_text().splitlines():
+            if line.startswith(what):
                 return int(line.split()[1]) * 1024
     except (FileNotFoundError, ProcessLookupError):
         pass

@@ -20,10 +20,11 @@ from _measured import measured
 from blake3 import blake3
 
 from kamld.blobs import FolderBlobs
+from kamld.records.kinds import FILE
 from kamld.records.names import Name
 from kamld.store import Repository, open_hub, packs
 from kamld.store.packs import RECIPE, Footer, PackBuilder
-from kamld.store.trees import FILE, Entry, entries_of
+from kamld.store.trees.entries import Entry, entries_of
 
 CHUNK = 64 * 1024  # bytes
 IN_PACK, IN_FILE, IN_SEGMENT = 512, 16_384, 512_000  # chunks

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 from kamld.blobs import FolderBlobs
+from kamld.records.kinds import FILE
 from kamld.records.names import Name
 from kamld.store import open_hub
-from kamld.store.trees import FILE, Entry, entries_of
+from kamld.store.trees.entries import Entry, entries_of
 
 SIZES = (10_000, 1_000_000)
 LINES = 1000

@@ -27,9 +27,10 @@ from typing import Any
 
 from kamld.blobs import FolderBlobs
 from kamld.cli.main import run
+from kamld.records.kinds import FILE
 from kamld.records.names import Name
 from kamld.store import open_hub
-from kamld.store.trees import FILE, Entry, entries_of
+from kamld.store.trees.entries import Entry, entries_of
 
 FEW = 30  # commits of the fresh hub
 LIMIT = 1.2

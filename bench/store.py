@@ -57,11 +57,14 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=asked.dir) as top:
             rounds = asked.rounds or work.rounds
             taken = _rounds(work, found, Path(top), rounds, asked.others, asked.scale)
-        results["works"][name] = {"about": work.about, "date": time.strftime("%Y-%m-%d"), "tools": taken}
-        _show(work, taken)
-        if asked.json:
-            asked.json.parent.mkdir(parents=True, exist_ok=True)
-            asked.json.write_text(json.dumps(results, indent=1) + "\n")
+            results["works"][name] = {
+                "about": work.about, "date": time.strftime("%Y-%m-%d"), "on": _file_system(top),
+                "tools": taken,
+            }  # fmt: skip
+            _show(work, taken)  # before all is removed, which may take minutes
+            if asked.json:
+                asked.json.parent.mkdir(parents=True, exist_ok=True)
+                asked.json.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def _begun(path: Path | None, about: dict[str, Any]) -> dict[str, Any]:
@@ -75,6 +78,11 @@ def _begun(path: Path | None, about: dict[str, Any]) -> dict[str, Any]:
 
 def _machine() -> dict[str, Any]:
     return {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
+
+
+def _file_system(place: str) -> str:
+    asked = ["stat", "-f", "-c", "%T", place]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _version(tool: Tool) -> str:

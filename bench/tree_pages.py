@@ -11,10 +11,11 @@ import zstandard
 
 from kamld.blobs import FolderBlobs
 from kamld.records.history import Dataset
+from kamld.records.kinds import FILE
 from kamld.records.names import Name
 from kamld.store import Repository, Version, open_hub, trees
 from kamld.store.objects import object_id
-from kamld.store.trees import FILE, Entry
+from kamld.store.trees.entries import Entry, entries_of
 
 CHANGES = 10  # single changes, at places spread over the tree; their mean is printed
 
@@ -30,13 +31,13 @@ def new_bytes(rows: list[Entry], average: int) -> tuple[int, int]:
     """(plain, compressed) bytes of the pages and the tree that one change makes anew."""
     trees.PAGE_AVERAGE = average
     trees.PAGE_MAX = 8 * average
-    known = set(trees.plan_tree(trees.entries_of(rows))[1])
+    known = set(trees.plan_tree(entries_of(rows))[1])
     compress = zstandard.ZstdCompressor(level=1).compress
     plain = kept = 0
     for change in range(CHANGES):
         at = len(rows) * change // CHANGES + 17
         old, rows[at] = rows[at], Entry(rows[at].path, FILE, 4801, os.urandom(32))
-        tree, pages = trees.plan_tree(trees.entries_of(rows))
+        tree, pages = trees.plan_tree(entries_of(rows))
         rows[at] = old
         for fresh in (tree, *(page for page in pages if page not in known)):
             plain += len(fresh)
@@ -54,7 +55,7 @@ def hub_of(place: Path, files: int) -> tuple[Repository, Dataset, list[Entry], s
             for n in range(files)
         ]
         rows.sort(key=lambda row: row.path)
-        first = repository.write_version(writer, trees.entries_of(rows), parents=(), author="a", message="m")
+        first = repository.write_version(writer, entries_of(rows), parents=(), author="a", message="m")
     return repository, dataset, rows, repository.land_version(dataset, "main", first, author="a").commit_id
 
 
@@ -62,9 +63,7 @@ def changed(repository: Repository, rows: list[Entry], at: int, parent: str) -> 
     with repository.writer() as writer:
         data = os.urandom(100)
         mine = [*rows[:at], Entry(rows[at].path, FILE, 100, writer.put(data)), *rows[at + 1 :]]
-        return repository.write_version(
-            writer, trees.entries_of(mine), parents=(parent,), author="a", message="m"
-        )
+        return repository.write_version(writer, entries_of(mine), parents=(parent,), author="a", message="m")
 
 
 def landings(place: Path, files: int) -> tuple[float, int]:

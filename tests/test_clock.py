@@ -50,6 +50,13 @@ def test_without_a_zone_it_is_local() -> None:
     assert clock.text(clock.moment("2026-03-02")) == "2026-03-01T18:15:00.000000Z"
 
 
+@pytest.mark.usefixtures("in_kathmandu")
+def test_people_read_it_by_their_own_clock() -> None:
+    assert clock.local("2026-03-02T04:15:59.000000Z") == "2026-03-02 10:00"
+    assert clock.local("2026-03-02T18:15:07.000000Z", seconds=True) == "2026-03-03 00:00:07"
+    assert clock.local("9999-12-31T23:59:00.000000Z") == "9999-12-31 23:59"  # there is none later
+
+
 @pytest.mark.parametrize(
     "value", ["", "yesterday", "2026-13-01", "2026-03-02T25:00", "1", "0001-01-01T00:00+14:00"]
 )

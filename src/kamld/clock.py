@@ -21,6 +21,20 @@ def text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+def local(value: str, *, seconds: bool = False) -> str:
+    """A record's time as people read it: that of their own clock, to the minute."""
+    return here(value).isoformat(" ", "seconds" if seconds else "minutes")
+
+
+def here(value: str) -> datetime:
+    """A record's time on the clock of who asks, without the zone."""
+    then = moment(value)
+    try:
+        return then.astimezone().replace(tzinfo=None)
+    except OverflowError:  # the first or last day there is
+        return then.replace(tzinfo=None)
+
+
 def after(earlier: str) -> str:
     """Now, or the microsecond after `earlier` where the clock was set back."""
     return max(now(), just_after(earlier))

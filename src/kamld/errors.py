@@ -13,6 +13,8 @@
 what to do next. Doors alone turn these into text, exit statuses and HTTP statuses.
 """
 
+import errno
+
 
 class KamldError(Exception):
     """An error with a stable code, a sentence for what was wrong, one for what to do."""
@@ -59,3 +61,29 @@ class UsageError(KamldError):
 
 class SystemFault(KamldError):
     exit_status = 3
+
+
+def filesystem_fault(error: OSError, place: str) -> SystemFault:
+    """The machine's refusal in words; `place` is the folder that was being written or read."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return SystemFault(
+            "no_space",
+            f"The disk is full where {place} is. Nothing was changed.",
+            "Make room there and try again.",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return SystemFault(
+            "no_permission",
+            f"No permission for {error.filename or place}.",
+            "Ask its owner, or choose another folder.",
+        )
+    if error.errno == errno.ENOTCONN:
+        return SystemFault(
+            "mount_gone",
+            f"{place} is a mount that nobody serves any more.",
+            "kamld umount removes it; what was written to it is kept, and there when it is mounted again.",
+        )
+    where = f" ({error.filename})" if error.filename else ""
+    return SystemFault(
+        "io_error", f"{place}: {error.strerror or error}{where}.", "Check the disk, then try again."
+    )

@@ -41,7 +41,11 @@ def test_merge(digits: Dataset) -> None:
     assert done.version == digits.at()
     assert done.version.message == "take it"
     assert done.version.read("labels.csv").decode() == ROWS.replace("a,1", "a,9") + "d,4\n"
+    assert repr(done) == (
+        f"<clean is in main of default/digits, {done.version.id[:12]}: 1 changed, 1 row of labels.csv>"
+    )
     assert digits.merge("clean").result == "nothing"
+    assert repr(digits.merge("clean")) == "<main of default/digits has all of clean already>"
     assert digits.merge("main", into="clean").result == "moved"
 
 
@@ -58,7 +62,9 @@ def test_conflicts_are_decided(digits: Dataset) -> None:
     assert (conflict.path, conflict.why, conflict.row_count) == ("labels.csv", "both changed it", 2)
     assert conflict.rows[0].key == ("a",)
     assert (conflict.rows[0].ours, conflict.rows[0].theirs) == ({"label": "7"}, {"label": "8"})
-    assert "labels.csv" in repr(waits.conflicts)
+    assert repr(waits).startswith("<1 conflict of clean and main of default/digits; nothing has changed: ")
+    assert repr(waits).splitlines()[1].split("  ")[:2] == ["labels.csv", "both changed it"]
+    assert "labels.csv" in waits._repr_html_()
     assert digits.resolve("labels.csv", "theirs", row="a").result == "waits"
     assert digits.merge().conflicts[0].row_count == 1
     done = digits.resolve("labels.csv", "ours")
@@ -161,11 +167,11 @@ def test_the_only_merge_that_waits_is_meant(digits: Dataset) -> None:
     with pytest.raises(Conflict) as several:
         digits.abort()
     assert several.value.code == "which_merge"
-    assert "--into clean; kamld merge digits --into other" in several.value.hint
+    assert several.value.hint == 'Say which: .merge(into="clean"); .merge(into="other")'
     with pytest.raises(NotFound) as none:
         digits.merge(into="main")
     assert none.value.code == "no_merge"
-    assert "kamld merge digits --into clean" in none.value.hint
+    assert none.value.hint == 'One does elsewhere: .merge(into="clean")'
     digits.abort("other")
     assert digits.resolve("about.txt", "theirs").branch == "clean"
 

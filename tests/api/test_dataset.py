@@ -1,5 +1,6 @@
 """Handles: the verbs of the command line from Python."""
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,9 @@ def test_a_folder_through_its_life(flowers: Path) -> None:
     assert "vision/flowers" in repr(handle)
     first = handle.commit(flowers, "as delivered")
     assert (first.changed, first.created, first.landed, first.branch) == (True, True, "moved", "main")
-    assert not handle.commit("flowers", "again").changed
+    again = handle.commit("flowers", "again")
+    assert (again.changed, again.landed, again.version) == (False, None, first.version)
+    assert "nothing had changed, so there is no new version" in repr(again)
     (flowers / "roses/1.txt").write_text("white")
     (flowers / "roses/2.txt").unlink()
     assert [(c.change, c.path) for c in handle.status(flowers)] == [
@@ -44,7 +47,7 @@ def test_a_folder_through_its_life(flowers: Path) -> None:
     ]  # fmt: skip
     second = handle.commit(flowers, "a white rose").version
     assert [version.message for version in handle.log()] == ["a white rose", "as delivered"]
-    assert [version.id for version in handle.log(count=1)] == [second.id]
+    assert [version.id for version in handle.log(limit=1)] == [second.id]
     assert second.parents == (first.version,)
     assert handle["main~1"] == first.version == handle.at(first.version.id[:8])
     assert list(handle.diff("main~1")) == list(second.diff()) == list(second.diff("main~1"))
@@ -84,8 +87,8 @@ def test_checkout_and_another_hub(flowers: Path, tmp_path: Path) -> None:
     handle = kamld.dataset("flowers", hub=tmp_path / "hub", project="p")
     handle.commit(flowers, "x")
     assert handle.name == "p/flowers"
-    assert handle.checkout("work").bound
-    part = handle.checkout("part", path="roses")
+    assert handle.checkout(folder="work").bound
+    part = handle.checkout("main", "part", path="roses")
     assert (part.bound, part.files) == (False, 2)
     assert (tmp_path / "part/roses/1.txt").read_text() == "roses/1.txt"
     assert kamld.hub(tmp_path / "hub").dataset("p/flowers").exists
@@ -101,6 +104,13 @@ def test_what_notebooks_show_is_escaped(flowers: Path) -> None:
         assert "<b>" not in text
         assert "\x1b" not in text + repr(shown)
     assert repr(Listing[Version]()) == "(nothing)"
+
+
+def test_a_version_is_no_name() -> None:
+    with pytest.raises(KamldError) as mistaken:
+        kamld.model("vision/net@v2")
+    assert mistaken.value.code == "bad_name"
+    assert mistaken.value.hint == 'A version of it: kamld.model("vision/net")["v2"]'
 
 
 def test_importing_kamld_costs_nothing() -> None:
@@ -143,7 +153,7 @@ def test_a_pattern_that_nothing_has_is_never_an_empty_answer(flowers: Path, patt
     wanted = "no_match" if "*" in pattern else "unknown_path"
     for read in (
         version.files, version.iter, version.ls, version.cat, version.table, version.torch, version.show,
-        lambda path: version.checkout("somewhere", path),
+        lambda path: version.checkout("somewhere", path=path),
     ):  # fmt: skip
         with pytest.raises(KamldError) as refused:
             read(pattern)
@@ -171,6 +181,10 @@ def test_what_is_inside_and_beside_a_folder(flowers: Path) -> None:
     assert (table.kind, text.kind) == ("table", "text")
     assert isinstance(table.inside, TableDiff)
     assert (table.inside.key, table.inside.added, table.inside.changed) == (("file",), 1, 1)
+    told = repr(handle.diff(inside=True)).splitlines()
+    assert [line.partition("; ")[2] for line in told] == [
+        "rows: 1 added, 1 changed", "lines: 1 added, 1 removed",
+    ]  # fmt: skip
     (table,) = handle.diff("main~1", "main", paths="*.csv", key=("file", "label"), rows=1)
     assert isinstance(table.inside, TableDiff)
     assert (table.inside.key, table.inside.added, table.inside.removed) == (("file", "label"), 2, 1)
@@ -185,3 +199,55 @@ def test_what_is_inside_and_beside_a_folder(flowers: Path) -> None:
     assert (inside.change, inside.kind) == ("changed", "text")
     assert code_of(lambda: handle.diff("main~1", "main", folder=flowers)) == "usage"
     assert code_of(lambda: handle.diff("nothing", folder=flowers)) == "unknown_revision"
+
+
+def test_what_only_versions_have_says_so(flowers: Path) -> None:
+    handle = kamld.dataset("flowers")
+    for name in ("table", "files", "iter", "torch"):
+        with pytest.raises(AttributeError, match=rf"A dataset has no {name}; a version has it: \.at\(\)\."):
+            getattr(handle, name)
+    with pytest.raises(AttributeError, match="A dataset has no tabel"):
+        _ = handle.tabel  # type: ignore[attr-defined]
+
+
+def test_handles_go_to_other_processes(flowers: Path, tmp_path: Path) -> None:
+    handle = kamld.dataset("flowers", hub=tmp_path / "hub", project="p")
+    version = handle.commit(flowers, "x").version
+    again, same = pickle.loads(pickle.dumps((version, handle)))
+    assert again == version
+    assert again.read("labels.csv") == version.read("labels.csv")
+    assert (same.name, same.at()) == ("p/flowers", version)
+    assert pickle.loads(pickle.dumps(handle["main"])).checkout("work").bound
+    handle.mv("plants")
+    assert handle.at() == version
+
+
+def test_a_folder_of_another_hub(flowers: Path, tmp_path: Path) -> None:
+    """Who names no hub works with the folder's own, and what comes back is read from there."""
+    kamld.dataset("flowers", hub=tmp_path / "hub").commit(flowers, "x")
+    (flowers / "roses/1.txt").write_text("red")
+    done = kamld.dataset("flowers").commit(flowers, "y")
+    assert done.version.read("roses/1.txt") == b"red"
+    assert done.version.names == ["main"]
+    assert [version.message for version in done.version.parents] == ["x"]
+    assert done.version.diff()[:1] == done.changes
+    assert not Path(kamld.hub().location).exists()
+
+
+def test_a_history_that_is_nobodys(flowers: Path) -> None:
+    handle = kamld.dataset("flowers")
+    handle.commit(flowers, "x")
+    (flowers / "roses/1.txt").unlink()
+    handle.commit(flowers, "y")
+    assert [version.message for version in handle.log(path="roses/1.txt")] == ["y", "x"]
+    assert code_of(lambda: handle.log(path="rose")) == "unknown_path"
+    assert code_of(lambda: handle.log(path="*.gif")) == "no_match"
+
+
+def test_limits(flowers: Path) -> None:
+    handle = kamld.dataset("flowers")
+    handle.commit(flowers, "x")
+    assert [row.path for row in handle.ls(limit=2)] == ["labels.csv", "roses"]
+    assert repr(handle.ls()[:1]).split() == ["28", "B", "labels.csv"]
+    for call in (lambda: handle.ls(limit=0), lambda: handle.log(limit=-1)):
+        assert code_of(call) == "bad_limit"

@@ -34,7 +34,8 @@ def test_import(here: Path) -> None:
     )
     assert first.version.count == 21
     again = photos.import_("photos")
-    assert (again.changed, again.version) == (False, first.version)
+    assert (again.changed, again.landed, again.version) == (False, None, first.version)
+    assert "nothing had changed in" in repr(again)
     (here / "photos/0.jpg").write_text("another")
     changed = photos.import_("photos")
     assert [change.path for change in changed.changes] == ["0.jpg"]
@@ -43,7 +44,7 @@ def test_import(here: Path) -> None:
     (here / "other/x").touch()
     with pytest.raises(Conflict, match="not imported from"):
         photos.import_("other")
-    assert photos.import_("other", branch="side").branch == "side"
+    assert photos.import_("other", into="side").branch == "side"
     with pytest.raises(NotFound):
         photos.import_("nothing")
     with pytest.raises(Invalid):
@@ -72,7 +73,11 @@ def test_export(here: Path) -> None:
     stream.seek(0)
     with tarfile.open(fileobj=stream) as tar:
         assert len(tar.getnames()) == 21
-    assert photos.export("folder", "main").kind == "folder"
+    assert photos.export("folder", revision="main").kind == "folder"
+    for target, file in (("one.jpg", "one.jpg"), ("other/", "other/10.jpg")):
+        one = photos.export(target, path="10.jpg")
+        assert (one.kind, Path(one.target)) == ("file", Path(file).absolute())
+        assert Path(file).is_file()
     with pytest.raises(Conflict):
         photos.export("folder")
     with pytest.raises(NotFound):

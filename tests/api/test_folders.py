@@ -76,7 +76,7 @@ def test_there_and_back(flowers: Path) -> None:
     (flowers / "a.txt").write_text("mine")
     assert code_of(lambda: handle.switch("flowers", "try")) == "in_the_way"
     assert [change.path for change in handle.restore("flowers")] == ["a.txt"]
-    assert handle.restore("flowers", "b.txt", at="try")[0].change == "added"
+    assert handle.restore("flowers", "b.txt", revision="try")[0].change == "added"
     assert handle.switch("flowers", "again", create=True).own_changes == 1
     assert code_of(lambda: kamld.dataset("other").switch("flowers")) == "bound_elsewhere"
 

@@ -66,7 +66,7 @@ def test_purged(hub: Hub, tmp_path: Path) -> None:
         flowers.at().read("1.txt")
     assert gone.value.code == "purged_file"
     assert [example.path for example in flowers.at().iter()] == ["0.txt", "2.txt"]
-    flowers.checkout(tmp_path / "out")
+    flowers.checkout(folder=tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").glob("*.txt")) == ["0.txt", "2.txt"]
     with pytest.raises(kamld.KamldError) as refused:
         flowers.commit("flowers", "again")
@@ -75,7 +75,9 @@ def test_purged(hub: Hub, tmp_path: Path) -> None:
     (hole,) = hub.purges()
     assert (hole.files, hole.reason, hole.done) == (("p/flowers:1.txt",), "not ours", True)
     assert "not ours" in repr(hub.purges())
-    assert hub.finish_purges() == ()
+    ended = hub.finish_purges()
+    assert (ended.holes, ended.bytes, ended.in_use, ended.mounts) == ((), 0, (), ())
+    assert repr(ended) == "<nothing was to be ended>"
 
 
 def test_what_keeps_something(hub: Hub) -> None:

@@ -23,7 +23,7 @@ VERBS: dict[str, tuple[Callable[..., Any], dict[str, str]]] = {
         Dataset.diff,
         {"versions": "old", "patch": "inside", "stat": "inside", "measured": "not: it is about runs"},
     ),
-    "log": (Dataset.log, {"limit": "count"}),
+    "log": (Dataset.log, {}),
     "show": (Dataset.show, {}),
     "ls": (Dataset.ls, {"recursive": "not: .at().files()", "everything": "not: there are no pages to turn"}),
     "cat": (Dataset.cat, {"paths": "path"}),
@@ -31,9 +31,11 @@ VERBS: dict[str, tuple[Callable[..., Any], dict[str, str]]] = {
     "mount": (Dataset.mount, {"foreground": "not: with"}),
     "umount": (Mounted.umount, {"folder": "not: the handle knows it"}),
     "switch": (Dataset.switch, {"words": "revision"}),
-    "restore": (Dataset.restore, {"words": "paths", "revision": "at"}),
+    "restore": (Dataset.restore, {"words": "paths"}),
     "split": (Dataset.split, {"by": "stratify", "view": "as_"}),
-    "import": (Dataset.import_, {"model": "not: kamld.model", "fetch": "not: .fetch()"}),
+    "import": (
+        Dataset.import_, {"branch": "into", "model": "not: kamld.model", "fetch": "not: .fetch()"},
+    ),
     "export": (Dataset.export, {"dest": "target"}),
     "branch": (
         Dataset.branch,
@@ -47,7 +49,9 @@ VERBS: dict[str, tuple[Callable[..., Any], dict[str, str]]] = {
     "merge": (
         Dataset.merge, {"branch": "into", "ours": "prefer", "theirs": "prefer", "abort": "not: .abort()"},
     ),
-    "resolve": (Dataset.resolve, {"branch": "into", "ours": "decision", "theirs": "decision"}),
+    "resolve": (
+        Dataset.resolve, {"words": "path", "branch": "into", "ours": "decision", "theirs": "decision"},
+    ),
     "undo": (Dataset.undo, {}),
     "mv": (Dataset.mv, {}),
     "rm": (Dataset.rm, {}),

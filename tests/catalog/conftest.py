@@ -13,10 +13,12 @@ from kamld.blobs import Blobs, FolderBlobs
 from kamld.catalog.search import Catalog
 from kamld.records.deployment import DeploymentEvent, ServedVersion
 from kamld.records.history import Dataset, Kind, Origin, Split, SplitPart
+from kamld.records.kinds import FILE
 from kamld.records.names import Name
 from kamld.records.run import Code, Environment, Run, RunInput, RunOutput
 from kamld.store import Repository, open_hub
-from kamld.store.trees import FILE, Entry, entries_of, write_tree
+from kamld.store.trees import write_tree
+from kamld.store.trees.entries import Entry, entries_of
 
 AUTHOR = "Ada <ada@example.org>"
 

@@ -13,8 +13,9 @@ from kamld.formats.models import ModelDiff
 from kamld.formats.pictures import PictureDiff
 from kamld.formats.tables import TableDiff
 from kamld.formats.text import TextDiff
+from kamld.records.kinds import FILE, SYMLINK
 from kamld.store import Change, Repository
-from kamld.store.trees import FILE, SYMLINK, Entry
+from kamld.store.trees.entries import Entry
 from tests.store.hubs import fresh
 
 

@@ -105,7 +105,10 @@ def test_rules_that_others_set_meanwhile_count() -> None:
         ("no-nulls", ROWS, ROWS + b'd,""\ne,\n', '2 rows have nothing in "label", the first is row 4'),
         ("no-nulls:file", ROWS, ROWS + b"d,\n", None),
         ("no-nulls:label:*.csv", ROWS, ROWS + b"d,\n", '1 row has nothing in "label", the first is row 4'),
-        ("no-nulls:size:*.csv", ROWS, ROWS + b"d,4\n", 'there is no column "size"'),
+        ("no-nulls:size:*.csv", None, ROWS + b"d,4\n", 'there is no column "size"'),
+        ("no-nulls:size", None, ROWS + b"d,4\n", 'no table has a column "size"'),
+        ("no-nulls:label", ROWS, ROWS.replace(b"label", b"size"), 'no table has a column "label"'),
+        ("no-nulls:label", ROWS, None, None),
         ("rows:3-4", ROWS, ROWS + b"d,4\n", None),
         ("rows:-3", ROWS, ROWS + b"d,4\n", "4 rows; at most 3 may be there"),
         ("rows:2-", ROWS, b"file,label\na,1\n", "1 row; at least 2 must be there"),
@@ -122,6 +125,25 @@ def test_rules(rule: str, old: bytes | None, new: bytes | None, detail: str | No
         assert outcome.how == "refused"
         assert [(f.check, f.path) for f in outcome.failures] == [(rule, b"t.csv")] * len(outcome.failures)
         assert detail in [failure.detail for failure in outcome.failures]
+
+
+@pytest.mark.parametrize("rule", ["no-nulls:lable", "no-nulls:lable:*.jsonl", "no-nulls:label:*.jsonl"])
+def test_a_column_that_no_table_has_is_refused(rule: str) -> None:
+    files = {b"t.csv": ROWS, b"u.jsonl": b'{"x": 1}\n{"y": 2}\n'}
+    repository, dataset = guarded(files, files)
+    with pytest.raises(Invalid) as bad:
+        protect(repository, dataset, "main", author=AUTHOR, require=[rule])
+    assert bad.value.code == "bad_rule"
+    assert f'no column "{rule.split(":")[1]}"' in bad.value.message
+    for fine in ("no-nulls:label", "no-nulls:y", "no-nulls:y:*.jsonl", "no-nulls:z:*.tsv"):
+        protect(repository, dataset, "main", author=AUTHOR, require=[fine])
+
+
+def test_a_column_of_another_table_is_enough() -> None:
+    other = {b"other.csv": b"size\nsmall\n"}
+    repository, dataset = guarded({b"t.csv": ROWS, **other}, {b"t.csv": ROWS + b"d,\n", **other})
+    protect(repository, dataset, "main", author=AUTHOR, require=["no-nulls:size"])
+    assert merged(repository, dataset).how == "moved"
 
 
 def test_tables_of_every_sort(tmp_path: Path) -> None:

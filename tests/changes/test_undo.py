@@ -10,10 +10,12 @@ from kamld.blobs import MemoryBlobs
 from kamld.changes.merging import Request, merge
 from kamld.changes.undo import undo
 from kamld.errors import Conflict, NotFound, SystemFault
+from kamld.records.history import Dataset
 from kamld.records.names import MAIN, Name, parse_revision
 from kamld.store import Repository, open_hub
 from kamld.store.fsck import repair
 from kamld.store.refs import Refs
+from kamld.store.refs.moves import MOVES_MAX
 from kamld.store.refs.seen import note_refs
 from tests.store.faults import KINDS, NOT_DONE, FaultyBlobs, Killed, Plan
 from tests.store.hubs import AUTHOR, commit, files_of, fresh, head
@@ -61,20 +63,57 @@ def test_what_cannot_be_taken_back_says_what_to_do() -> None:
     assert unknown.value.code == "unknown_name"
 
 
-def test_a_known_version_is_had_back_over_a_loss() -> None:
-    """A repair wrote down that nobody knows what main was, and it was set again since."""
-    repository, dataset = fresh()
-    one = commit(repository, dataset, {b"a": b"1"}).commit_id
-    two = commit(repository, dataset, {b"a": b"2"}, one).commit_id
+def lose_main(repository: Repository, dataset: Dataset) -> None:
+    """A repair writes down that nobody knows what main was."""
     note_refs(repository.blobs)
     repository.blobs.delete(f"refs/{dataset.id}/{MAIN}")
     repair(repository.blobs, [], threads=2, progress=lambda *_: None)
+
+
+def test_a_known_version_is_had_back_over_a_loss() -> None:
+    repository, dataset = fresh()
+    one = commit(repository, dataset, {b"a": b"1"}).commit_id
+    two = commit(repository, dataset, {b"a": b"2"}, one).commit_id
+    three = commit(repository, dataset, {b"a": b"3"}, two).commit_id
+    lose_main(repository, dataset)
+    repository.refs.move(dataset, MAIN, "branch", three, expected=None, author=AUTHOR, reason="branch")
+    assert undo(repository, NAME, MAIN, author=AUTHOR, to=parse_revision("main~2")).commit == one
+    done = undo(repository, NAME, MAIN, author=AUTHOR)
+    assert (done.commit, done.lost) == (three, False)
+
+
+def test_over_a_loss_it_is_the_newest_known_that_comes_back() -> None:
+    """No log is left: what the version was made from. It can be undone too, and then there is none before."""
+    repository, dataset = fresh()
+    one = commit(repository, dataset, {b"a": b"1"}).commit_id
+    two = commit(repository, dataset, {b"a": b"2"}, one).commit_id
+    lose_main(repository, dataset)
     repository.refs.move(dataset, MAIN, "branch", two, expected=None, author=AUTHOR, reason="branch")
-    with pytest.raises(NotFound) as lost:
+    for expected, lost in ((one, True), (two, False), (one, False)):
+        done = undo(repository, NAME, MAIN, author=AUTHOR)
+        assert (done.commit, done.lost, where(repository)) == (expected, lost, expected)
+    lose_main(repository, dataset)
+    repository.refs.move(dataset, MAIN, "branch", one, expected=None, author=AUTHOR, reason="branch")
+    with pytest.raises(NotFound) as refused:
         undo(repository, NAME, MAIN, author=AUTHOR)
-    assert lost.value.code == "lost_log"
-    assert undo(repository, NAME, MAIN, author=AUTHOR, to=parse_revision("main~1")).commit == one
-    assert where(repository) == one
+    assert refused.value.code == "lost_log"
+
+
+@pytest.mark.parametrize("later", [True, False])
+def test_over_a_loss_the_log_before_it_counts(later: bool) -> None:
+    """Of the log before the loss, and of what the version comes from, the later one."""
+    repository, dataset = fresh()
+    log = [commit(repository, dataset, {b"a": b"0"}).commit_id]
+    for number in range(MOVES_MAX + 3):
+        log.append(commit(repository, dataset, {b"a": b"%d" % number}, log[-1]).commit_id)
+    kept = log[MOVES_MAX - 1]  # the last of the part of the log that stays
+    parent = log[-1] if later else log[5]
+    now = commit(repository, dataset, {b"b": b"now"}, parent, branch="now").commit_id
+    lose_main(repository, dataset)
+    repository.refs.move(dataset, MAIN, "branch", now, expected=None, author=AUTHOR, reason="branch")
+    done = undo(repository, NAME, MAIN, author=AUTHOR)
+    assert (done.commit, done.lost) == (log[-1] if later else kept, True)
+    assert undo(repository, NAME, MAIN, author=AUTHOR).commit == now
 
 
 def test_a_removed_dataset_comes_back_with_its_refs() -> None:

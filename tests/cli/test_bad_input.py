@@ -74,8 +74,23 @@ def test_a_folder_that_is_no_dataset(kamld: Kamld, here: Path) -> None:
 
 
 def test_usage(kamld: Kamld) -> None:
-    assert "Missing option" in kamld("commit x", status=2).err
-    assert "No such option" in kamld("log --wrong x", status=2).err
+    """The same form, whoever finds it wrong: what, the code, what to do."""
+    for words, said, way in (
+        ("commit x", "Missing option -m: say what changed, in your words.", 'kamld commit x -m "…"'),
+        ("log --qqq x", "There is no option --qqq.", "kamld log --help shows how it is typed."),
+        ("log --jso x", "There is no option --jso.", "Did you mean --json?"),
+        ("split", "Missing: NAME[@REVISION].", "kamld split --help shows how it is typed."),
+        ("rm a b", "Got unexpected extra argument (b).", "kamld rm --help shows how it is typed."),
+        ("log a -n 0", "--limit: 0 is not in the range x>=1.", "kamld log --help shows how it is typed."),
+        ("export x", "Missing: DEST.", "kamld export --help shows how it is typed."),
+        ("init ''", "FOLDER: The name of the folder is empty.", "kamld init --help shows how it is typed."),
+        ("--qqq log", "There is no option --qqq.", "kamld --help shows how it is typed."),
+    ):
+        assert kamld(words, status=2).err.splitlines() == [f"{said}  (usage)", way]
+        if not words.startswith("--"):
+            told = kamld(f"{words} --json", status=2).json["error"]
+            assert told == {"code": "usage", "message": said, "hint": way}
+    assert kamld("", status=2).err.startswith("Usage: kamld")
 
 
 def test_runs_that_fail_keep_their_record(kamld: Kamld, digits: Path) -> None:
@@ -241,3 +256,12 @@ def test_a_closed_or_full_output(here: Path) -> None:
         said = subprocess.run(["sh", "-c", words], capture_output=True, text=True, check=False)
         assert "Traceback" not in said.stderr
         assert said.returncode in (0, 3)
+
+
+def test_a_folder_whose_name_is_too_long_is_named(kamld: Kamld, digits: Path, here: Path) -> None:
+    kamld("commit digits -m one")
+    for target in ("n" * 300, "a/" + "n" * 300, "n" * 300 + "/b"):
+        said = kamld(f"checkout digits {target}", status=1).err
+        assert "No folder can have the name nnnnnnnnnnnnnnnnnnnn…: it has 300 bytes" in said
+        assert ".kamld-" not in said
+    assert not (here / "a").exists()

@@ -1,6 +1,7 @@
 """Protected branches, as a person sees them; merge and undo have pages of their own."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -64,14 +65,22 @@ def test_no_other_verb_moves_it(kamld: Kamld, guarded: Path, digits: Path, here:
         told = kamld(words, status=1).err
         assert re.search(r"protected_branch|ref_kind", told), words
     assert sorted(hub.rglob("*.pack")) == packs
-    way = 'kamld commit FOLDER -b NEW -m "…"; then: kamld merge digits NEW'
+    way = f'kamld commit {digits} -b NEW -m "…"; then: kamld merge digits NEW'
     assert way in kamld("commit digits -m two", status=1).err
+    shutil.copytree(digits, here / "a copy")
+    said = kamld("commit 'a copy' -m two", status=1).err
+    assert f"kamld commit '{here}/a copy' -b NEW" in said
     (here / "from").mkdir()
     (here / "from/x").write_text("x")
     kamld("import from shop")
     kamld("branch shop@main --protect")
     (here / "from/x").write_text("y")
-    assert "protected_branch" in kamld("import from shop", status=1).err
+    refused = kamld("import from shop", status=1).err
+    assert "protected_branch" in refused
+    assert "another branch: --into NEW; then: kamld merge shop NEW." in refused
+    kamld("import from shop --into new")
+    assert "y" in kamld("cat shop@new:x").out
+    kamld("branch shop new --remove")
     assert kamld("branch digits --json").json == names
     kamld("branch digits@clean --protect")
     assert "protected_branch" in kamld("branch digits clean --remove", status=1).err

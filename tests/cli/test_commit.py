@@ -73,7 +73,7 @@ def test_a_protected_branch(kamld: Kamld, digits: Path) -> None:
     kamld("commit digits -m one")
     kamld("branch digits@main --protect")
     (digits / "0/a.txt").write_text("two")
-    assert "kamld commit FOLDER -b NEW" in kamld("commit digits -m two", status=1).err
+    assert f"kamld commit {digits} -b NEW" in kamld("commit digits -m two", status=1).err
     assert "kamld commit digits -b NEW" in kamld("status digits").out
     assert "protected_branch" in kamld("commit digits --amend", status=1).err
     assert "The folder is on two now" in kamld("commit digits -b two -m two").out
@@ -255,6 +255,9 @@ def test_a_training_that_saves_often_does_not_fill_the_disk(kamld: Kamld, here: 
     assert kamld("log net").out.count("expired") == 17
     assert "expired: its files are not kept" in kamld("show net@v3").out
     assert kamld("log net").out.count("a checkpoint") == 3
+    kamld(saved(here / "net", 40))
+    assert "a checkpoint: 3 newer ones follow, so its files go with the next gc" in kamld("show net@v38").out
+    kamld("undo net")
     assert "  kept    a checkpoint: its files go once 3 newer ones follow" in kamld("show net").out
     assert [one["expired"] for one in kamld("log net --json").json] == [False] * 3 + [True] * 17
     assert kamld("show net@v3 --json").json["expired"]
@@ -272,6 +275,10 @@ def test_a_training_that_saves_often_does_not_fill_the_disk(kamld: Kamld, here: 
         kamld(words)
     for words in ("export net@v3 out", "split net@v3 --test 0.5", "run -i net@v3 -- true", "mount net@v3 m"):
         assert "expired_checkpoint" in kamld(words, status=1).err, words
+    assert "It was a checkpoint, and expired" in kamld("gc --why net@v3").out
+    assert "expired" not in kamld("gc --why net").out
+    said = kamld("purge net@v3:weights --dry-run", status=1).err
+    assert "expired_checkpoint" in said
     assert kamld("fsck --json").json["findings"] == []
 
 

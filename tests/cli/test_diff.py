@@ -160,3 +160,33 @@ def test_what_was_purged_is_nobodys_change(kamld: Kamld, digits: Path) -> None:
     kamld("tag digits@main~1 old")
     (digits / "0/b.txt").unlink()
     assert [one["path"] for one in kamld("diff digits @old --json").json] == ["0/b.txt", "labels.csv"]
+
+
+def test_what_was_only_renamed_is_told_so(kamld: Kamld, digits: Path) -> None:
+    kamld("commit digits -m one")
+    (digits / "0/a.txt").rename(digits / "0/z.txt")
+    (digits / "1").rename(digits / "2")
+    (digits / "new.txt").write_text("new\n")
+    told = kamld("status digits").out
+    for words in ("digits", "digits@main --patch", "digits@main~1 @main"):
+        said = kamld(f"diff {words}").out
+        lines = [line for line in said.splitlines() if "renamed" in line]
+        assert lines == [line for line in told.splitlines() if "renamed" in line]
+        assert len(lines) == 4
+        assert "removed" not in said
+        assert ("+new" in said) == ("--patch" in words)
+        assert "-0/a" not in said
+        kamld("commit digits -m moved")
+    assert "0/a.txt → 0/z.txt" in kamld("diff digits@main 0/z.txt").out
+
+
+def test_rows_of_a_table_without_a_key_are_shown(kamld: Kamld, digits: Path) -> None:
+    rows = "word,n\na,1\na,1\nb,2\nb,2\n"
+    (digits / "words.csv").write_text(rows)
+    kamld("commit digits -m one")
+    (digits / "words.csv").write_text(rows.replace("b,2\nb,2", "b,2\nc,3\nc,3"))
+    said = kamld("diff digits --patch").out
+    assert said.splitlines()[-4:] == [
+        "words.csv   2 rows added, 1 removed (no key)", "-b,2", "+c,3", "+c,3",
+    ]  # fmt: skip
+    assert "-b,2" not in kamld("diff digits").out

@@ -95,3 +95,27 @@ def test_leases_of_who_is_gone_are_removed(kamld: Kamld, digits: Path, hub: Path
     said = next(line for line in kamld("doctor").out.splitlines() if "at work" in line)
     assert said.endswith("nobody; 1 lease of processes that are gone removed")
     assert sorted(os.listdir(hub / "leases")) == before
+
+
+def test_merges_that_wait_are_named_with_their_commands(kamld: Kamld, here: Path) -> None:
+    """Not those of a removed dataset, nor one whose side came in another way."""
+    for name, into in (("one", "main"), ("two", "side"), ("gone", "main"), ("done", "main")):
+        (here / name).mkdir()
+        (here / name / "f").write_text("base\n")
+        kamld(f"commit {name} -m base")
+        kamld(f"branch {name} side")
+        kamld(f"checkout {name}@side {name}-side")
+        for folder in (name, f"{name}-side"):
+            (here / folder / "f").write_text(folder)
+            kamld(f"commit {folder} -m {folder}")
+        if name == "done":
+            kamld("merge done side --ours")
+            kamld("undo done")
+        kamld(f"merge {name} {'side' if into == 'main' else 'main'} --into {into}", status=1)
+    kamld("undo done")  # of the undo: the merge stands again
+    kamld("rm gone")
+    (said,) = [one for one in kamld("doctor --json").json["checks"] if one["name"] == "merges"]
+    assert said["what"] == "2 merges waiting: side into main of one, main into side of two"
+    assert said["todo"] == "kamld merge one; kamld merge two --into side"
+    for command in said["todo"].split("; "):
+        assert "1 conflict; nothing has changed" in kamld(command.removeprefix("kamld "), status=1).out

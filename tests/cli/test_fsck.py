@@ -1,5 +1,6 @@
 """`kamld fsck`: what is said of a sound hub and of a damaged one, and what is done then."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def test_repaired_from_the_folder(kamld: Kamld, digits: Path, hub: Path, here: P
     assert [path.name for path in (hub / "damaged").rglob("*.pack")] == [pack.name]
     kamld("checkout digits out")
     assert (here / "out/labels.csv").read_bytes() == (digits / "labels.csv").read_bytes()
-    assert kamld("fsck --repair").out.splitlines()[0] == "There was nothing that could be put right."
+    assert kamld("fsck --repair").out.splitlines()[0] == "Nothing had to be put right."
 
 
 def test_the_record_of_the_hub_comes_back_from_a_copy(
@@ -95,8 +96,8 @@ def test_the_record_of_the_hub_comes_back_from_a_copy(
         (hub / "kamld-hub.json").unlink()
         if data is not None:
             (hub / "kamld-hub.json").write_bytes(data)
-        kamld("fsck", status=3 if data else 1)
-        kamld("fsck --repair --from digits", status=3 if data else 1)
+        kamld("fsck", status=3)
+        kamld("fsck --repair --from digits", status=3)
         kamld("fsck --repair --from copy")
         kamld("fsck digits")
 
@@ -189,3 +190,50 @@ def test_refs_and_logs_that_no_copy_has(kamld: Kamld, digits: Path, hub: Path) -
     kamld("gc")
     kamld("rebuild")
     assert "a part of its log is lost" in kamld("fsck").err
+
+
+def test_damage_in_what_was_removed_is_damage_while_it_can_come_back(
+    kamld: Kamld, digits: Path, hub: Path
+) -> None:  # fmt: skip
+    kamld("commit digits -m one")
+    (digits / "labels.csv").write_text("another\n")
+    kamld("import digits gone")
+    kamld("rm gone")
+    spoil(hub, b"another\n")
+    said = kamld("fsck", status=3).out
+    assert "default/gone (removed) cannot be had whole:" in said
+    assert "Unless it is to come back, leave it: kamld gc forgets it in its time." in said
+    assert not kamld("fsck --json", status=3).json["sound"]
+
+
+def test_what_nobody_can_know_is_no_more_than_noted_by_both(kamld: Kamld, digits: Path, hub: Path) -> None:
+    """All refs of a dataset are gone; a first commit that was stopped leaves the same behind."""
+    kamld("commit digits -m one")
+    kamld("import digits other")
+    shutil.rmtree(next(path for path in (hub / "refs").iterdir()))
+    checked = kamld("fsck")
+    assert "has no version: none yet, or lost" in checked.err
+    said = kamld("doctor").out.splitlines()
+    assert said[-1] == "Nothing has to be done; 1 note."
+    assert any(line.startswith("note   versions     none known of default/") for line in said)
+
+
+def test_damage_is_told_with_the_file_and_a_tag(kamld: Kamld, digits: Path, hub: Path, here: Path) -> None:
+    kamld("commit digits -m one")
+    kamld("tag digits v1")
+    (digits / "new").write_text("new")
+    kamld("commit digits -m two")
+    spoil(hub, b"file,label\n0/a.txt,0\n")
+    said = kamld("checkout digits@v1 out", status=3).err
+    assert re.search(r"labels.csv of digits@[0-9a-f]{12} cannot be had\. The object [0-9a-f]{12} is", said)
+    assert not (here / "out").exists()
+    lines = kamld("fsck", status=3).out.splitlines()
+    assert "  v1    1 of 7 files is lost" in lines
+    assert not [line for line in lines if "main~1" in line]
+
+
+def test_what_is_lost_is_told_with_the_way_out(kamld: Kamld, digits: Path, hub: Path) -> None:
+    kamld("commit digits -m one")
+    for pack in hub.glob("packs/*/*.pack"):
+        pack.unlink()
+    assert "kamld fsck --repair --from PLACE brings it back" in kamld("checkout digits out", status=3).err

@@ -104,6 +104,15 @@ def test_what_keeps_a_file_or_a_pack(kamld: Kamld, digits: Path) -> None:
     (pack,) = hub().glob("packs/*/*.pack")
     said = kamld(f"gc --json --why {pack.relative_to(hub())}").json
     assert said["needed_by"] == [{"commit": commit, "kept_by": "branch default/digits@main"}]
+    kamld("tag digits v1")
+    said = kamld(f"gc --why 'digits:{name}'").out
+    assert "branch default/digits@main, tag default/digits@v1" in said  # all that names the version
+    kamld(f"purge 'digits:{name}' --reason private --yes")
+    said = kamld(f"gc --why 'digits:{name}'").out
+    assert "is needed by" not in said
+    assert f"default/digits:{name} was purged by ann on " in said
+    assert kamld(f"gc --why 'digits:{name}' --json").json["purged"] == [name]
+    assert kamld("gc --why digits:0 --json").json["needed_by"] != []
     assert "No pack" in kamld(f"gc --why packs/00/{'0' * 64}", status=1).err
 
 

@@ -52,7 +52,8 @@ def test_light_verbs_load_neither_database_nor_runtime(here: Path, verb: str) ->
 
 def test_an_unknown_verb(kamld: Kamld) -> None:
     said = kamld("comit digits", status=2)
-    assert 'There is no verb "comit". Did you mean "commit"?' in said.err
+    assert said.err.splitlines() == ['There is no verb "comit".  (usage)', 'Did you mean "commit"?']
+    assert "kamld --help" in kamld("qqq", status=2).err
 
 
 def test_version(kamld: Kamld) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from kamld.blobs import FolderBlobs
+from kamld.records.kinds import FILE, FOLDER, SYMLINK
 from kamld.records.names import Name
 from kamld.store import open_hub
-from kamld.store.trees import FILE, FOLDER, SYMLINK, Entry, entries_of
+from kamld.store.trees.entries import Entry, entries_of
 from tests.cli.conftest import Kamld
 
 Paths = list[tuple[bytes, int]]

@@ -143,3 +143,23 @@ def test_doctor_sees_a_pack_that_is_gone(kamld: Kamld, digits: Path, hub: Path) 
     said = kamld("doctor", status=3).out
     assert f"1 pack lost, such as {pack.relative_to(hub)}" in said
     assert "kamld fsck" in said
+
+
+def test_a_hub_that_lost_its_record_is_told_alike_everywhere(
+    kamld: Kamld, digits: Path, here: Path, hub: Path
+) -> None:
+    kamld("commit digits -m one")
+    shutil.copytree(hub, here / "copy")
+    record = (hub / "kamld-hub.json").read_bytes()
+    (hub / "kamld-hub.json").unlink()
+    for words in ("ls", "hub", "log digits", "status digits", "commit digits -m two", "fsck", "runs",
+                  "show digits", "deployments", "fsck --repair"):  # fmt: skip
+        said = kamld(words, status=3).err
+        assert f"The hub at {hub} has lost its kamld-hub.json" in said, words
+        assert "kamld fsck --repair --from COPY" in said, words
+    assert "has lost its kamld-hub.json" in kamld("doctor", status=3).out
+    with pytest.raises(KamldError, match="has lost its"):
+        list(python.hub().ls())
+    kamld("fsck --repair --from copy")
+    assert (hub / "kamld-hub.json").read_bytes() == record
+    kamld("status digits")

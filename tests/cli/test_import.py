@@ -4,15 +4,17 @@ import hashlib
 import io
 import os
 import tarfile
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
 from tests.cli.conftest import Kamld
 from tests.exchange.packing import equal, odd_folder, pack
-from tests.exchange.servers import Web, web_server
+from tests.exchange.servers import Web, s3_bucket, web_server
 
 
 @pytest.fixture
@@ -148,6 +150,17 @@ def test_cut_off_encrypted_and_exploding_archives(kamld: Kamld, folder: Path, he
     assert kamld("ls --json").json == []
 
 
+def test_what_macos_adds_is_told(kamld: Kamld, here: Path) -> None:
+    names = ["a.png", "__MACOSX/._a.png", "__MACOSX/x/._b", "x/.DS_Store", "x/b"]
+    with zipfile.ZipFile(here / "pack.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, name)
+    told = kamld("import pack.zip")
+    assert "3 files are what macOS adds" in told.out + told.err
+    assert kamld("ls pack --json").json
+    assert len(kamld("import pack.zip other --json").json["remarks"]) == 1
+
+
 # --- the web
 
 
@@ -167,6 +180,34 @@ def test_a_file_of_the_web(kamld: Kamld, web: Web, here: Path) -> None:
     before = len(web.asked)
     assert "Nothing has changed" in kamld(f"import {web.address}/t.csv?x=1 t").out
     assert web.asked[before:] == [("/t.csv", "bytes=0-0")], "it was not fetched again"
+
+
+def test_a_checksum_is_compared_also_where_nothing_is_fetched(kamld: Kamld, web: Web, here: Path) -> None:
+    web.files["/t.csv"] = b"a,b\n1,2\n"
+    good, wrong = hashlib.sha256(web.files["/t.csv"]).hexdigest(), "0" * 64
+    kamld(f"import {web.address}/t.csv")
+    for more in ("t", "other"):
+        told = kamld(f"import {web.address}/t.csv {more} --sha256 {wrong}", status=1).err
+        assert "other_checksum" in told
+        assert good in told
+    assert [one["name"] for one in kamld("ls --json").json] == ["t"]
+    made = kamld(f"import {web.address}/t.csv other --sha256 {good} --json").json
+    assert made["imported"]["checksum"] == f"sha256:{good}"
+    assert not kamld(f"import {web.address}/t.csv other2 --json").json["imported"].get("checksum")
+
+
+def test_a_checksum_of_a_file_here(kamld: Kamld, folder: Path, here: Path) -> None:
+    (here / "x.csv").write_bytes(b"a,b\n1,2\n")
+    (here / "croissant.json").write_text('{"@context": {}, "@type": "sc:Dataset", "name": "x"}')
+    good, wrong = hashlib.sha256(b"a,b\n1,2\n").hexdigest(), "0" * 64
+    for source in ("x.csv", "croissant.json --kind croissant"):
+        assert "other_checksum" in kamld(f"import {source} --sha256 {wrong}", status=1).err
+    assert "is of one file" in kamld(f"import {folder} --sha256 {wrong}", status=1).err
+    made = kamld(f"import x.csv --sha256 {good} --json").json
+    assert made["imported"]["checksum"] == f"sha256:{good}"
+    time.sleep(0.1)
+    kamld("import x.csv y")  # which is noted now
+    assert "other_checksum" in kamld(f"import x.csv z --sha256 {wrong}", status=1).err
 
 
 def test_cut_connections_go_on(kamld: Kamld, web: Web, folder: Path, here: Path) -> None:
@@ -260,6 +301,44 @@ def test_web_files_are_left_and_verified(kamld: Kamld, web: Web, here: Path) -> 
     assert (here / "out/x.bin").read_bytes() == bytes(3_000_000)
     web.files["/x.bin"] = bytes(2_999_999) + b"1"
     assert "left_file_changed" in kamld("export x out2", status=3).err
+
+
+# --- buckets
+
+
+@pytest.mark.needs("moto")
+@pytest.mark.timeout(120)
+def test_folders_that_a_bucket_marks(kamld: Kamld, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Consoles put an object of no bytes with a slash at its end where somebody makes a folder."""
+    there = {
+        "photos/": b"", "photos/sub-a": b"", "photos/sub/": b"", "photos/sub/q": b"hello", "photos/z/": b"",
+        "alone/": b"", "empty": b"", "odd/y/": b"content", "bad/a//b": b"1", "up/../b": b"1", "up/c": b"2",
+    }  # fmt: skip
+    with s3_bucket("shop") as variables:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        for key, content in there.items():
+            kinds = {"Authorization": "AWS k:s", "Content-Type": "application/octet-stream"}
+            asked = Request(
+                f"{variables['AWS_ENDPOINT_URL']}/shop/{key}", data=content, method="PUT", headers=kinds
+            )
+            with urlopen(asked):
+                pass
+        for more in ("", " --reference"):
+            name = "left" if more else "photos"
+            kamld(f"import s3://shop/photos {name}{more}")
+            kamld(f"export {name} out-{name}")
+            found = {str(p.relative_to(here / f"out-{name}")) for p in (here / f"out-{name}").rglob("*")}
+            assert found - {".kamld"} == {"sub-a", "sub", "sub/q", "z"}
+            assert (here / f"out-{name}/sub/q").read_bytes() == b"hello"
+            assert (here / f"out-{name}/z").is_dir()
+            assert (here / f"out-{name}/sub-a").is_file()
+        assert "empty_source" in kamld("import s3://shop/alone", status=1).err
+        assert kamld("import s3://shop/empty --json").json["files"] == 1
+        assert "s3://shop/odd/y was listed" in kamld("import s3://shop/odd", status=1).err
+        for folder, key in (("bad", "bad/a//b"), ("up", "up/../b")):
+            told = kamld(f"import s3://shop/{folder}", status=1).err
+            assert f'The key "{key}" in s3://shop cannot be a path here' in told
 
 
 # --- exports

@@ -183,6 +183,23 @@ def test_an_archive_that_nothing_is_taken_from_stays_one(kamld: Kamld, mine: Pat
     assert set(listed(kamld, "flowers")) == {"c.json", "a.zip"}
 
 
+def test_every_checksum_counts_and_sizes_are_told(kamld: Kamld, mine: Path) -> None:
+    (mine / "t.csv").write_bytes(b"a,b\n1,2\n")
+    data, wrong = b"a,b\n1,2\n", hashlib.md5(b"wanted").hexdigest()
+    (mine / "croissant.json").write_bytes(described(file("t.csv", "t.csv", data, md5=wrong)))
+    assert wrong in kamld("import mine/croissant.json", status=1).err
+    right = hashlib.md5(data).hexdigest()
+    longer = file("t.csv", "t.csv", data, md5=right, contentSize="9 B")
+    (mine / "croissant.json").write_bytes(described(longer))
+    assert kamld("import mine/croissant.json one --json").json["remarks"] == [
+        '"t.csv" has 8 bytes; the description says 9.'
+    ]
+    for said in ("8 B", "8", "1.2 MB"):
+        more = file("t.csv", "t.csv", data, md5=right, contentSize=said)
+        (mine / "croissant.json").write_bytes(described(more))
+        assert kamld(f"import mine/croissant.json n{said[0]}{len(said)} --json").json["remarks"] == []
+
+
 def test_other_checksums_are_refused(kamld: Kamld, mine: Path, web: Web) -> None:
     (mine / "t.csv").write_bytes(b"other")
     (mine / "a.zip").write_bytes(zipped({"in.csv": b"other"}))

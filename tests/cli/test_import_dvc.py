@@ -121,6 +121,21 @@ def test_a_part_of_it(kamld: Kamld, project: Repository, here: Path) -> None:
 
 
 @pytest.mark.needs("dvc")
+def test_what_was_moved_is_told(kamld: Kamld, project: Repository, here: Path) -> None:
+    kamld("import churn:data before")
+    project.run(DVC, "move", "data", "pictures")
+    project.commit("moved")
+    for name in ("before", "after"):
+        told = kamld(f"import churn:data {name}")
+        assert "The newest version has no files" in told.out + told.err
+        assert "it is pictures there now" in told.out + told.err
+    project.run(DVC, "remove", "pictures.dvc")
+    project.commit("removed")
+    told = kamld("import churn:data later")
+    assert "DVC tracks nothing there any more; it tracks " in told.out + told.err
+
+
+@pytest.mark.needs("dvc")
 def test_what_the_cache_lacks_is_named(kamld: Kamld, project: Repository, here: Path) -> None:
     md5 = "26ab0db90d72e28ad0ba1e22ee510510"  # "2\n"
     place = project.top / f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}"

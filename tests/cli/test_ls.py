@@ -132,3 +132,25 @@ def test_the_names_of_one_project(garden: Path, kamld: Kamld) -> None:
     assert "kamld ls shows all projects" in kamld("--project nothing ls").out
     assert "list.csv" in kamld("--project vision ls orchids").out
     assert walked(kamld, "--project vision ls orchids --limit 1")[1] == 4
+
+
+def test_programs_are_told_what_was_left_elsewhere(kamld: Kamld, digits: Path) -> None:
+    kamld("import digits left --reference")
+    (digits / "link").symlink_to("labels.csv")
+    (digits / "0/own.txt").write_text("of the hub's own")
+    kamld("commit digits -m one")
+    kamld("import digits left --reference")
+    found = {row["path"]: row.get("left_elsewhere") for row in kamld("ls left --json").json}
+    assert found["0/own.txt"] is False  # the hub had a copy already
+    assert found["link"] is None
+    kamld("import --fetch left")
+    assert not any(row.get("left_elsewhere") for row in kamld("ls left --json").json)
+
+
+def test_what_was_left_elsewhere_in_a_page_of_a_folder(kamld: Kamld, digits: Path) -> None:
+    kamld("import digits left --reference")
+    rows = kamld("ls left --json --no-recursive").json
+    assert [(row["path"], row.get("left_elsewhere")) for row in rows] == [
+        ("0", None), ("1", None), ("labels.csv", True)
+    ]  # fmt: skip
+    assert all(row["left_elsewhere"] for row in kamld("ls left:0 --json").json)

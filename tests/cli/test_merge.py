@@ -214,3 +214,69 @@ def test_a_file_against_a_folder_says_what_each_side_has(
     said = kamld("merge digits clean --theirs").out
     assert "removed  n/1" in said
     assert "removed  n/2" in said
+
+
+def test_a_message_is_never_dropped(kamld: Kamld, two_sides: None, digits: Path) -> None:
+    """Into a branch that is behind, it needs a commit; of a merge that waits, it waits too."""
+    old = kamld("log digits@clean --json").json[0]["commit"]
+    kamld("branch digits@clean behind")
+    kamld("merge digits clean")
+    new = kamld("log digits@main --json").json[0]["commit"]
+    said = kamld("merge digits main --into behind -m hey").out
+    assert "hey   ~1 file" in said
+    assert "forward" not in said
+    landed, *_ = kamld("log digits@behind --json").json
+    assert (landed["message"], landed["parents"]) == ("hey", [old, new])
+    assert kamld("diff digits@main @behind --json").json == []
+    assert "has all of main already" in kamld("merge digits main --into behind -m hey").out
+    assert kamld("merge digits main --into clean --json").json["commit"] == new  # without one, forward
+    for folder, branch in (("newest", "main"), ("side", "clean")):
+        kamld(f"checkout digits@{branch} {folder}")
+        (Path(folder) / "0/a.txt").write_text(folder)
+        kamld(f"commit {folder} -m more")
+    kamld("merge digits clean -m 'first words'", status=1)
+    assert "-m needs FROM" in kamld("merge digits -m second", status=2).err
+    kamld("merge digits clean -m 'second words'", status=1)
+    kamld("merge digits clean", status=1)
+    assert "second words   " in kamld("resolve digits 0/a.txt --theirs").out
+
+
+def test_what_was_purged_is_named_and_not_decided_for(
+    kamld: Kamld, two_sides: None, digits: Path, here: Path
+) -> None:
+    """A version must not get a hole because somebody decided for what nobody can have."""
+    (digits / "0/a.txt").write_text("by main\n")
+    (digits / "labels.csv").write_text(ROWS.replace("b.txt,1", "b.txt,7"))
+    kamld("commit digits -m mine")
+    kamld("merge digits clean", status=1)
+    for which in ("digits@clean:0/a.txt", "digits@main:0/a.txt", "digits@clean:labels.csv"):
+        kamld(f"purge {which} --reason private --yes")
+    said = kamld("merge digits", status=1).out
+    assert "main 8 B, clean 8 B; ours and theirs were purged" in said
+    assert "theirs was purged" in said
+    why = [one["detail"] for one in kamld("merge digits --json", status=1).json["conflicts"]]
+    assert why == ["ours and theirs were purged", "theirs was purged"]
+    for path in ("0/a.txt", "labels.csv"):
+        refused = kamld(f"resolve digits {path} --theirs", status=1).err
+        assert f"What clean has at {path} is not to be had: " in refused
+        assert "was purged by ann on" in refused
+    assert "2 conflicts" in kamld("merge digits --theirs", status=1).out
+    kamld("resolve digits labels.csv --ours")
+    (here / "mine.txt").write_text("by hand")
+    kamld("resolve digits 0/a.txt --file mine.txt")
+    assert kamld("cat digits:0/a.txt").out == "by hand"
+    assert "b.txt,7" in kamld("cat digits:labels.csv").out
+
+
+def test_a_conflict_says_where_a_file_was_renamed_to(kamld: Kamld, two_sides: None, here: Path) -> None:
+    (here / "clean/0/b.txt").rename(here / "clean/0/two.txt")
+    kamld("commit clean -m renamed")
+    (here / "digits/0/b.txt").write_text("changed\n")
+    kamld("commit digits -m changed")
+    said = kamld("merge digits clean", status=1).out
+    assert "0/b.txt  theirs removed it  main 8 B, clean nothing; theirs renamed it to 0/two.txt\n" in said
+    (one,) = kamld("merge digits --json", status=1).json["conflicts"]
+    assert one["detail"] == "theirs renamed it to 0/two.txt"
+    kamld("merge digits --abort")
+    said = kamld("merge digits main --into clean", status=1).out
+    assert "clean nothing, main 8 B; ours renamed it to 0/two.txt\n" in said

@@ -52,7 +52,7 @@ def test_as_json(kamld: Kamld, here: Path, digits: Path) -> None:
     assert Path(ended.pop("layer")).is_dir()
     assert ended == {
         "project": "default", "name": "digits", "kind": "dataset", "folder": str(here / "there"),
-        "commit": done["commit"], "old_state": "mounted", "uncommitted": True,
+        "commit": done["commit"], "old_state": "mounted", "uncommitted": True, "bytes_freed": 0,
     }  # fmt: skip
     commits = {commit, done["commit"]}
     assert [what for said in (made, listed, other, there, ended) for what in wrong(said, commits)] == []

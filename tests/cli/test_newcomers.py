@@ -179,9 +179,9 @@ def test_what_was_removed_is_shown_the_way_to(kamld: Kamld, shots: Path) -> None
     assert "removed in" not in kamld("show shots:none.png", 1).err
 
 
-def test_a_copy_of_a_version_is_said_to_be_on_no_branch(kamld: Kamld, shots: Path) -> None:
+def test_a_copy_of_a_version_is_said_to_be_bound_to_nothing(kamld: Kamld, shots: Path) -> None:
     grown(kamld, shots)
-    assert "on no branch" in kamld("checkout shots@main~1 old").out
+    assert "bound to nothing" in kamld("checkout shots@main~1 old").out
     assert "branch" not in kamld("checkout shots@main~1:0.png one").out
 
 

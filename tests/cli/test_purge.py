@@ -35,7 +35,7 @@ def test_what_it_would_do(kamld: Kamld, people: Path, hub: Path) -> None:
     said = kamld("purge digits:0/anna.txt --dry-run").out.splitlines()
     assert said == [
         "digits:0/anna.txt   1 content, 40 B",
-        "  default/digits  0/anna.txt  main, main~1",
+        "  default/digits  0/anna.txt  main, first",
         "  runs that used or made such a version: default/1",
         "Removes 40 B from 1 pack.",
     ]
@@ -43,7 +43,7 @@ def test_what_it_would_do(kamld: Kamld, people: Path, hub: Path) -> None:
     assert found["places"] == [
         {
             "project": "default", "name": "digits", "kind": "dataset", "path": "0/anna.txt",
-            "revisions": ["main", "main~1"], "removed": False,
+            "revisions": ["main", "first"], "removed": False,
         }
     ]  # fmt: skip
     assert traces(hub)
@@ -123,6 +123,32 @@ def test_committing_it_again_is_refused_by_name(kamld: Kamld, people: Path, hub:
     assert traces(hub) == []
     (people / "0/anna.txt").unlink()
     kamld("commit digits -m 'without it'")
+
+
+def test_status_names_what_is_still_on_the_disk(kamld: Kamld, people: Path) -> None:
+    kamld(f"{PURGE} --yes")
+    said = kamld("status digits")
+    assert "0/anna.txt here was purged (20" in said.out
+    assert ", by ann, consent withdrawn): remove it." in said.out
+    assert "A commit is refused until that is removed, or named in .kamldignore." in said.out
+    assert "Nothing has changed" not in said.out
+    assert kamld("status digits --json").json["refused"] == ["0/anna.txt"]
+    (people / "0/anna.txt").rename(people / "1/copy.txt")  # new, and nobody has read it yet
+    found = kamld("status digits --json").json
+    assert (found["refused"], found["purged"]) == (["1/copy.txt"], ["0/anna.txt"])
+    assert "Commit with" not in kamld("status digits").out
+    (people / "1/copy.txt").write_text("x" * len(SECRET))
+    assert kamld("status digits --json").json["refused"] == []
+    assert "Commit with" in kamld("status digits").out
+
+
+def test_show_names_what_was_purged_of_a_version(kamld: Kamld, people: Path) -> None:
+    assert "purged" not in kamld("show digits").out
+    kamld(f"{PURGE} --yes")
+    (line,) = (line for line in kamld("show digits").out.splitlines() if "purged" in line)
+    assert "0/anna.txt (20" in line
+    assert "by ann, consent withdrawn)" in line
+    assert kamld("show digits --json").json["purged"] == ["0/anna.txt"]
 
 
 def test_asked_for_and_answered(kamld: Kamld, people: Path, hub: Path) -> None:
@@ -241,3 +267,56 @@ def test_purged_again_beside_somebody_who_writes(kamld: Kamld, people: Path, hub
     assert not lock.with_suffix("").exists()
     kamld("purge --finish")
     assert writes.exists()
+
+
+def test_what_was_left_elsewhere_is_named(kamld: Kamld, here: Path) -> None:
+    """The hub had only the address of it, and forgets that; the file stays where it is."""
+    (here / "taken").mkdir()
+    (here / "taken/anna.txt").write_text(SECRET)
+    (here / "taken/ben.txt").write_text("ben")
+    kamld("import taken --reference")
+    place = str(here / "taken/anna.txt")
+    told = ["It was left elsewhere, where kamld does not remove what is not its own:"]
+    said = kamld("purge taken:anna.txt --dry-run").out.splitlines()
+    assert said[-2:] == [*told, f"  {place}, still there"]
+    assert kamld("purge taken:anna.txt --dry-run --json").json["elsewhere"] == [place]
+    said = kamld("purge taken:anna.txt --reason x --yes").out.splitlines()
+    assert said[1:3] == [*told, f"  {place}, still there"]
+    assert Path(place).read_text() == SECRET
+    (here / "taken/ben.txt").unlink()
+    said = kamld("purge taken:ben.txt --reason x --yes").out.splitlines()
+    assert said[2] == f"  {here / 'taken/ben.txt'}, not seen from here"
+
+
+def test_a_removed_dataset_is_purged_where_it_is(kamld: Kamld, people: Path, hub: Path, here: Path) -> None:
+    """Nobody has to publish again what must go."""
+    kamld("checkout digits out")
+    kamld("rm digits")
+    assert "unknown_path" in kamld("purge digits:0/none.txt --dry-run", status=1).err
+    said = kamld("purge digits:0/anna.txt --dry-run").out.splitlines()
+    assert said[1] == "  default/digits (removed)  0/anna.txt  main, first"
+    (here / "other/0").mkdir(parents=True)
+    (here / "other/0/anna.txt").write_text("another anna")
+    kamld("commit other --name digits -m other")
+    first = kamld("log digits --json").json[0]["commit"]
+    kamld("rm digits")
+    refused = kamld("purge digits:0/anna.txt --dry-run", status=1).err
+    assert "2 datasets that were removed had the name default/digits" in refused
+    assert f"digits@{first[:12]}" in refused
+    kamld(f"purge digits@{first[:12]}:0/anna.txt --reason x --yes")
+    kamld("purge digits@first:0/anna.txt --every-version --reason x --yes")
+    assert traces(hub) == []
+    kamld("undo digits")
+    assert "purged_file" in kamld("cat digits:0/anna.txt", status=1).err
+
+
+def test_a_purge_reaches_removed_datasets_and_says_so(
+    kamld: Kamld, people: Path, hub: Path, here: Path
+) -> None:
+    (here / "other").mkdir()
+    (here / "other/a.txt").write_text(SECRET)
+    kamld("commit other -m other")
+    kamld("rm digits")
+    said = kamld("purge other:a.txt --reason x --yes").out.splitlines()
+    assert said[1] == "The same content went from default/digits (removed):0/anna.txt."
+    assert traces(hub) == []

@@ -44,6 +44,49 @@ def test_its_name_alone_repeats_the_rule(kamld: Kamld, scans: Path) -> None:
     assert [part["changed"] for part in said["parts"]] == [True, True]
 
 
+def test_the_same_rule_finds_parts_that_have_other_names_by_now(kamld: Kamld, scans: Path) -> None:
+    kamld("split scans --test 0.25 --seed 3")
+    kamld("mv scans pictures")
+    (scans / "left/new.png").write_text("new")
+    kamld("commit scans -m two")
+    for words, parts in (
+        ("", ["scans-test", "scans-train"]),
+        ("mv scans-train learn", ["learn", "scans-test"]),
+        ("mv scans-test exam", ["exam", "learn"]),
+    ):
+        if words:
+            kamld(words)
+        said = kamld("split pictures --test 0.25 --seed 3 --json").json
+        assert sorted(part["name"] for part in said["parts"]) == parts
+        assert sum(part["examples"] for part in said["parts"]) == 41
+    assert [one["name"] for one in kamld("ls --json").json] == ["exam", "learn", "pictures"]
+
+
+def test_another_rule_after_a_renaming_is_refused_as_before_it(kamld: Kamld, scans: Path) -> None:
+    kamld("split scans --test 0.25")
+    before = kamld("split scans --test 0.5", 1).err
+    kamld("mv scans pictures")
+    assert kamld("split pictures --test 0.5", 1).err == before
+    half = kamld("split pictures --test 0.5 --prefix half --json").json["parts"]
+    assert {part["name"] for part in half} == {"half-train", "half-test"}
+    assert "scans-train" in kamld("split pictures").out
+    kamld("split pictures --parts a=0.5,b=0.5")
+    assert "pictures-a" in kamld("ls").out
+
+
+def test_rows_are_found_under_other_names_too(kamld: Kamld, here: Path) -> None:
+    (here / "houses").mkdir()
+    rows = [f"{n},r{n % 2}" for n in range(40)]
+    (here / "houses/houses.csv").write_text("\n".join(["id,region", *rows, ""]))
+    kamld("commit houses -m one")
+    kamld("split houses --stratify region")
+    kamld("mv houses homes")
+    kamld("split homes --stratify region")
+    for words in ("--stratify region", "--stratify houses.csv:region --rows houses.csv", ""):
+        assert "as before" in kamld(f"split homes {words}").out
+    assert len(kamld("ls --json").json) == 3
+
+
 def test_a_view_and_its_renewal(kamld: Kamld, scans: Path) -> None:
     told = kamld("""split scans --where "folder = 'left' AND size > 30" --as large""").out
     assert "When scans grows: kamld split scans --as large" in told

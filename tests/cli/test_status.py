@@ -189,3 +189,33 @@ def test_a_checkout_where_a_file_is(kamld: Kamld, digits: Path, here: Path, targ
     assert f"{here}/{said}" in err
     assert "target_exists" in err
     assert (here / "file").read_text() == "x"
+
+
+def test_links_and_empty_folders_are_no_files(kamld: Kamld, digits: Path) -> None:
+    kamld("commit digits -m one")
+    (digits / "empty").mkdir()
+    (digits / "also").mkdir()
+    (digits / "link").symlink_to("0/a.txt")
+    for said in (kamld("status digits").out, kamld("diff digits").out):
+        rows = [line.split(maxsplit=2)[1:] for line in said.splitlines()[1:4]]
+        assert rows == [["also/", "empty folder"], ["empty/", "empty folder"], ["link", "link"]]
+    assert "+3 links and empty folders, " in kamld("commit digits -m two").out
+    (digits / "also").rmdir()
+    (digits / "also").symlink_to("0")
+    (digits / "empty").rmdir()
+    (digits / "link").unlink()
+    (digits / "link").symlink_to("1/a.txt")
+    (digits / "0/a.txt").unlink()
+    (digits / "0/a.txt").symlink_to("b.txt")
+    rows = [line.split(maxsplit=2) for line in kamld("status digits").out.splitlines()[1:5]]
+    assert rows == [
+        ["changed", "0/a.txt", "now a link"], ["changed", "also", "now a link"],
+        ["changed", "link", "link, leads elsewhere now"], ["removed", "empty/", "empty folder"],
+    ]  # fmt: skip
+    assert "−1 ~3 links and empty folders, " in kamld("commit digits -m three").out
+    for n in range(20):
+        (digits / f"many/d{n}").mkdir(parents=True)
+        (digits / f"many/l{n}").symlink_to("x")
+        (digits / f"many/{n}").write_text("x")
+    assert "many/  (20 files, 20 links, 20 empty folders)" in kamld("status digits").out
+    assert "+60 files, links and empty folders, " in kamld("commit digits -m four").out

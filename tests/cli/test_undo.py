@@ -207,3 +207,52 @@ def test_rm_of_a_ref_says_what_would_do(kamld: Kamld, digits: Path) -> None:
     said = kamld("rm digits@main", status=2).err
     assert "--remove" not in said
     assert "If you mean that: kamld rm digits" in said
+
+
+def test_over_what_was_lost(kamld: Kamld, digits: Path, hub: Path) -> None:
+    one = kamld("commit digits -m one --json").json["commit"]
+    (digits / "new").write_text("x")
+    two = kamld("commit digits -m two --json").json["commit"]
+    kamld("gc")
+    (main,) = hub.glob("refs/*/main")
+    main.unlink()
+    kamld("fsck --repair")
+    kamld(f"branch digits@recovered-{two[:12]} main")
+    said = kamld("undo digits").out.splitlines()
+    assert said[0] == f"digits@main   {one[:12]}  one   (was {two[:12]})"
+    assert "What main was right before is lost; of what is known, this is the newest." in said
+    assert kamld("undo digits --json").json["lost_before"] is False
+    kamld("undo digits")
+    (main,) = hub.glob("refs/*/main")
+    main.unlink()
+    kamld("fsck --repair")
+    kamld(f"branch digits@{one} main")
+    assert "lost_log" in kamld("undo digits", status=1).err
+
+
+def test_a_merge_that_waits_stays_and_is_told(kamld: Kamld, digits: Path, here: Path) -> None:
+    kamld("commit digits -m base")
+    kamld("branch digits b")
+    kamld("checkout digits@b side")
+    for folder in ("digits", "side"):
+        (here / folder / "0/a.txt").write_text(folder)
+        (here / folder / "0/b.txt").write_text(folder)
+        kamld(f"commit {folder} -m {folder}")
+    kamld("merge digits b", status=1)
+    kamld("resolve digits 0/a.txt --theirs")
+    (digits / "more").write_text("more")
+    kamld("commit digits -m more")
+    said = kamld("undo digits").out
+    assert "A merge of b into main waits, with what was decided. It stays:\n  kamld merge digits  " in said
+    assert "anew" not in said
+    assert "Decided already: 0/a.txt: theirs." in kamld("merge digits", status=1).out
+    assert kamld("undo digits --json").json["waits"] is True
+    kamld("merge digits --ours")
+    said = kamld("undo digits").out
+    assert "Merging it anew asks anew for what was decided" in said
+    assert "waits" not in said
+    assert "2 conflicts; nothing has changed" in kamld("merge digits b", status=1).out
+    kamld("merge digits --abort")
+    assert kamld("undo digits --json").json["waits"] is False
+    kamld("checkout digits whole")
+    assert ((here / "whole/0/a.txt").read_text(), (here / "whole/0/b.txt").read_text()) == ("side", "digits")

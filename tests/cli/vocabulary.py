@@ -67,7 +67,8 @@ FIELDS: dict[str, str] = {
     # what happened
     "created": "yes or no", "changed": "yes or no", "bound": "yes or no", "landed": "text?",
     "result": "text", "changes": "objects?", "change": "text", "renamed": "objects", "from": "object",
-    "to": "object", "purged": "texts", "own_changes": "count", "undone": "text", "state": "text",
+    "to": "object", "purged": "texts", "refused": "texts", "own_changes": "count",
+    "undone": "text", "state": "text",
     "standing": "text?", "apart": "objects", "special": "texts", "ignored": "texts", "removed": "yes or no",
     "same": "count", "differ": "count", "restored_dataset": "yes or no", "remarks": "texts", "tags": "texts",
     # export into a bucket
@@ -83,12 +84,13 @@ FIELDS: dict[str, str] = {
     "tables": "objects", "conflicts": "objects", "why": "text", "detail": "any text", "rows_decided": "count",
     "row_conflicts": "free", "key": "free", "decided": "objects", "decision": "text",
     "row": "texts", "waits": "yes or no", "gone": "texts", "returned": "texts", "failures": "objects",
-    "check": "text", "output": "texts", "protection": "free", "added": "texts",
+    "lost_before": "yes or no", "check": "text", "output": "texts", "protection": "free", "added": "texts",
     "dropped": "texts",
     # the hub
     "format": "count", "ok": "yes or no", "upgraded": "free", "checks": "objects", "what": "text",
     "todo": "any text", "sound": "yes or no", "findings": "objects", "code": "free", "affected": "objects",
-    "total": "count?", "notes": "texts", "left": "count", "left_lost": "count", "purged_files": "count",
+    "total": "count?", "notes": "texts", "left": "count", "left_lost": "count",
+    "left_elsewhere": "yes or no", "purged_files": "count",
     "repaired": "objects", "rebuild_is_enough": "yes or no", "needed_objects": "count", "missing": "count",
     "kept_by": "free", "needed_by": "objects", "deleted_packs": "count", "copied_objects": "count",
     "forgotten": "texts",
@@ -97,6 +99,7 @@ FIELDS: dict[str, str] = {
     # purge
     "contents": "count", "runs": "free", "endpoints": "texts", "shared_parts": "count", "holes": "objects",
     "hole": "object", "mounts": "texts", "reason": "text", "done": "time?", "in_use": "texts",
+    "written": "texts", "elsewhere": "texts",
     # mounts
     "writable": "yes or no", "uncommitted": "yes or no", "pid": "count",
     # runs

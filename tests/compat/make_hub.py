@@ -19,11 +19,13 @@ from kamld.blobs import FolderBlobs
 from kamld.records.deployment import DeploymentEvent, ServedVersion
 from kamld.records.encoding import encode
 from kamld.records.history import Dataset, Origin, Split, SplitPart
+from kamld.records.kinds import EXECUTABLE, FILE, FOLDER, SYMLINK
 from kamld.records.names import Name
 from kamld.records.run import Code, Environment, Run, RunInput, RunOutput
 from kamld.store import Repository, Source, open_hub
 from kamld.store.repository import Committed
-from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK, Entry, entries_of, write_tree
+from kamld.store.trees import write_tree
+from kamld.store.trees.entries import Entry, entries_of
 
 HERE = Path(__file__).resolve().parent
 AUTHOR = "Ada Lovelace <ada@example.org>"

@@ -26,10 +26,10 @@ from blake3 import blake3
 
 from kamld.blobs import FolderBlobs
 from kamld.cli.main import run
+from kamld.records.kinds import EXECUTABLE, FILE, FOLDER, SYMLINK
 from kamld.records.names import Name
 from kamld.store import open_hub
 from kamld.store.gc import collect
-from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK
 from tests.compat import make_hub
 
 HERE = Path(__file__).resolve().parent

@@ -18,12 +18,13 @@ from kamld.records.deployment import DeploymentEvent, Prediction
 from kamld.records.encoding import decode, encode
 from kamld.records.hints import Last
 from kamld.records.history import Commit, Dataset
+from kamld.records.kinds import EXECUTABLE, FOLDER, SYMLINK
 from kamld.records.names import Name, Reference, Revision, parse_reference
 from kamld.records.run import Run
 from kamld.store import Repository, open_hub
 from kamld.store import hub as hub_module
 from kamld.store.hub import Hub, upgrade
-from kamld.store.trees import EXECUTABLE, FOLDER, SYMLINK, tree_id
+from kamld.store.trees import tree_id
 from tests.compat.make_hub import make
 from tests.compat.second_reader import Hub as SecondReader
 

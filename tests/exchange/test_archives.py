@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from kamld.errors import Invalid
 from kamld.exchange.archives import members
 from kamld.exchange.items import checked
-from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK
+from kamld.records.kinds import EXECUTABLE, FILE, FOLDER, SYMLINK
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "tar": lambda data: data, "tar.gz": lambda data: gzip.compress(data, 1, mtime=0),

@@ -11,7 +11,7 @@ from kamld.errors import Conflict
 from kamld.exchange.export import _beside
 
 
-def no_links(*_: object) -> NoReturn:
+def no_links(*_: object, **_options: object) -> NoReturn:
     raise OSError(errno.EPERM, "as on FAT")
 
 

@@ -12,8 +12,9 @@ from kamld.blobs.foreign import Foreign
 from kamld.errors import Conflict
 from kamld.exchange import export_to_bucket
 from kamld.exchange.to_bucket import NOTE
+from kamld.records.kinds import FILE
 from kamld.store import Entries, Repository, open_hub
-from kamld.store.trees import FILE, Entry, entries_of
+from kamld.store.trees.entries import Entry, entries_of
 from tests.exchange.servers import s3_bucket
 
 pytestmark = [pytest.mark.needs("moto"), pytest.mark.timeout(300)]

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections import Counter
 from contextlib import suppress
 from typing import Any
 
@@ -131,3 +132,26 @@ def test_a_damaged_parquet_file_raises_and_does_nothing_worse() -> None:
         damaged = bytes(whole[:at]) + bytes([whole[at] ^ 0xFF]) + bytes(whole[at + 1 :])
         with suppress(Invalid):
             compared(bytes(whole), damaged, ".parquet")
+
+
+ROWS = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xyz")), min_size=1, max_size=12)
+
+
+@pytest.mark.parametrize("budget", [1, 256 * 1024 * 1024])
+@given(old=ROWS, new=ROWS)
+def test_without_a_key_the_rows_in_excess_are_shown(
+    budget: int, old: list[tuple[str, str]], new: list[tuple[str, str]]
+) -> None:
+    one, two = (sorted(rows * 2) for rows in (old, new))  # twice, so that nothing is a key
+    before, now = (
+        "".join(f"{line}\n" for line in ("p,q", *map(",".join, rows))).encode() for rows in (one, two)
+    )
+    found = compared(before, now, sample=100, budget=budget)
+    assert found.key == ()
+    shown: dict[str, Counter[tuple[str | None, ...]]] = {"removed": Counter(), "added": Counter()}
+    for row in found.sample:
+        side = 0 if row.sort == "removed" else 1
+        assert all(pair[1 - side] is None for pair in row.cells.values())
+        shown[row.sort][tuple(pair[side] for pair in row.cells.values())] += 1
+    assert shown == {"removed": Counter(one) - Counter(two), "added": Counter(two) - Counter(one)}
+    assert (found.removed, found.added) == tuple(some.total() for some in shown.values())

@@ -240,3 +240,39 @@ def test_both_made_it(ours: Table, theirs: Table) -> None:
         {"id": key} | {name: str(value) for name, value in row.items()}
         for key, row in (ours | theirs).items()
     ]
+
+
+def test_lists_structs_maps_and_decimals_go_along() -> None:
+    import decimal
+
+    inner = pa.struct([("a", pa.int32()), ("b", pa.list_(pa.string()))])
+    schema = pa.schema(
+        [("id", pa.int64()), ("l", pa.list_(pa.int32())), ("s", inner), ("d", pa.decimal128(10, 2)),
+         ("m", pa.map_(pa.string(), inner))]
+    )  # fmt: skip
+
+    def row(n: int, **cells: Any) -> dict[str, Any]:
+        of = {"a": n, "b": ["x", None][: n % 3]}
+        return {
+            "id": n, "l": [n] * (n % 3) if n % 5 else None, "s": of if n % 4 else None,
+            "d": decimal.Decimal(n) / 4 if n % 7 else None, "m": [("k", of)] * (n % 2),
+        } | cells  # fmt: skip
+
+    def file(rows: list[dict[str, Any]]) -> io.BytesIO:
+        out = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), out, row_group_size=4)
+        return io.BytesIO(out.getvalue())
+
+    empty = {"s": {"a": None, "b": []}, "m": []}
+    base = [row(n) for n in range(12)]
+    ours = [row(n, l=[9]) if n == 6 else row(n) for n in range(12) if n != 3]
+    theirs = [row(n, **empty) if n in (6, 8) else row(n) for n in range(11)] + [row(20, l=[None])]
+    out = io.BytesIO()
+    found = merge_rows(file(base), file(ours), file(theirs), out, suffix=".parquet")
+    wanted = [row(n) for n in range(11) if n not in (3, 6, 8)]
+    wanted += [row(6, l=[9], **empty), row(8, **empty), row(20, l=[None])]
+    merged = pq.read_table(io.BytesIO(out.getvalue()))
+    assert (found.conflict_count, merged.schema.field("m").type) == (0, schema.field("m").type)
+    assert sorted(merged.to_pylist(), key=lambda one: int(one["id"])) == sorted(
+        wanted, key=lambda one: int(one["id"])
+    )

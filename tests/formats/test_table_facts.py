@@ -1,10 +1,13 @@
 """What a table is as a whole, also where it is longer than what is read at once."""
 
 import io
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kamld.errors import Invalid
 from kamld.formats.table_facts import Gap, table_facts
@@ -56,3 +59,39 @@ def test_a_column_that_came_late_is_lacking_before() -> None:
 def test_what_is_none_is_told(suffix: str, data: bytes) -> None:
     with pytest.raises(Invalid):
         table_facts(io.BytesIO(data), suffix)
+
+
+NUMBER = st.sampled_from([1.5, float("nan"), None])
+KINDS: dict[Any, st.SearchStrategy[Any]] = {
+    pa.float32(): NUMBER,
+    pa.list_(pa.float64()): st.none() | st.lists(NUMBER, max_size=3),
+    pa.large_list(pa.float64()): st.none() | st.lists(NUMBER, max_size=3),
+    pa.list_(pa.float64(), 2): st.none() | st.lists(NUMBER, min_size=2, max_size=2),
+    pa.struct({"a": pa.float64()}): st.none() | st.fixed_dictionaries({"a": NUMBER}),
+    pa.list_(pa.struct({"a": pa.list_(pa.float64())})): st.lists(
+        st.none() | st.fixed_dictionaries({"a": st.lists(NUMBER, max_size=2)}), max_size=2
+    ),
+    pa.map_(pa.string(), pa.float64()): st.lists(st.tuples(st.sampled_from("ab"), NUMBER), max_size=2),
+}
+
+
+def lacking(value: Any) -> bool:
+    if isinstance(value, dict | list | tuple):
+        return any(map(lacking, value.values() if isinstance(value, dict) else value))
+    return value is None or value != value
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+@given(st.data())
+def test_nothing_is_found_however_deep_it_is(kind: pa.DataType, data: st.DataObject) -> None:
+    values = data.draw(st.lists(KINDS[kind], min_size=1, max_size=8))
+    out = io.BytesIO()
+    pq.write_table(pa.table({"x": pa.array(values, kind)}), out, row_group_size=3)
+    found = table_facts(out, ".parquet").gaps
+    rows = [number for number, value in enumerate(values, 1) if lacking(value)]
+    assert found == ({"x": Gap(len(rows), rows[0])} if rows else {})
+
+
+def test_nothing_in_json_however_deep_it_is() -> None:
+    lines = [b'{"x": "null NaN"}', b'{"x": [1, {"y": null}]}', b'{"x": {"null": 1}}', b'{"x": [null]}']
+    assert table_facts(io.BytesIO(b"\n".join(lines)), ".jsonl").gaps == {"x": Gap(2, 2)}

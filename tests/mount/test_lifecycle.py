@@ -18,7 +18,7 @@ from kamld.mount import check_possible, launch
 from kamld.mount.journal import Journal
 from kamld.mount.names import Gone, Put, Start
 from kamld.mount.records import mounted_folders
-from kamld.store.trees import FILE
+from kamld.records.kinds import FILE
 from tests.cli.conftest import process
 from tests.conftest import Unprivileged
 from tests.mount.conftest import Hub, kill, server_of
@@ -81,12 +81,16 @@ def test_discard(hub: Hub, make: Make) -> None:
     make({"a": b"one"})
     (hub.mount(write=True) / "b").write_bytes(b"two")
     layer = hub.layer(hub.here / "m")
-    hub("umount m --discard")
+    said = hub("umount m --discard")
+    assert said.splitlines() == [
+        "m is unmounted.", "Thrown away: 1 change that was not committed, 3 B."
+    ]  # fmt: skip
     assert not layer.exists()
     assert os.listdir(hub.mount(write=True)) == ["a"]
     (hub.here / "m/b").write_bytes(b"three")
     hub("umount m")
-    hub("umount m --discard")
+    assert "Thrown away: changes that were not committed, 5 B." in hub("umount m --discard")
+    assert "Thrown away" not in hub(f"umount {hub.mount(write=True)} --discard")
     assert listed(hub) == {}
 
 
@@ -284,3 +288,42 @@ def test_a_journal_with_a_flipped_bit(tmp_path: Path) -> None:
         journal = Journal(path)
         assert len(journal.read()) == at * 5 // len(whole)
         journal.close()
+
+
+@fuse
+def test_a_mount_knows_its_hub_by_more_than_its_place(hub: Hub, make: Make, tmp_path: Path) -> None:
+    make({"a": b"one"})
+    mounted = hub.mount(write=True)
+    (mounted / "a").write_bytes(b"two")
+    made = tmp_path / "hub/kamld-hub.json"
+    own = made.read_bytes()
+    hub(f"--hub {tmp_path}/other commit data --name theirs -m other", status=1)
+    (hub.here / "theirs").mkdir()
+    (hub.here / "theirs/a").touch()
+    hub(f"--hub {tmp_path}/other commit theirs -m other")
+    made.write_bytes((tmp_path / "other/kamld-hub.json").read_bytes())
+    assert "other_hub" in hub("status m", status=1)
+    assert "other_hub" in hub("commit m -m two", status=1)
+    hub("umount m")
+    refused = hub("mount data m --write", status=1)
+    assert "layer_of_another" in refused
+    made.write_bytes(own)
+    hub("mount data m --write")
+    hub("commit m -m two")
+    assert hub("cat data:a") == "two"
+
+
+@fuse
+def test_what_was_written_goes_on_in_a_hub_that_was_moved(
+    hub: Hub, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make({"a": b"one"})
+    mounted = hub.mount(write=True)
+    (mounted / "a").write_bytes(b"two")
+    hub("umount m")
+    (tmp_path / "hub").rename(tmp_path / "moved")
+    monkeypatch.setenv("KAMLD_HUB", str(tmp_path / "moved"))
+    hub("mount data m --write")
+    assert "changed  a" in hub("status m")
+    hub("commit m -m two")
+    assert hub("cat data:a") == "two"

@@ -2,6 +2,7 @@
 can."""
 
 import errno
+import json
 import mmap
 import os
 import time
@@ -79,6 +80,43 @@ def test_what_a_commit_refuses_is_named_as_it_is_in_the_mount(hub: Hub, folder: 
     said = hub("commit writing -m again", status=1)
     assert "again has content that Ann" in said
     assert "layer" not in said
+
+
+def test_what_was_written_to_a_mount_is_named(hub: Hub, folder: Path) -> None:
+    """It is the person's own; no commit takes it, and it goes as they throw it away."""
+    small, large = (folder / "sub/3").read_bytes(), LARGE
+    (folder / "large").unlink()
+    (folder / "sub/3").unlink()
+    hub("commit data -m two")
+    mounted, other = hub.mount(folder="writing", write=True), hub.mount(folder="kept", write=True)
+    (mounted / "new folder").mkdir()
+    (mounted / "new folder/a b").write_bytes(small)
+    (mounted / "new folder").rename(mounted / "sub/moved")
+    (mounted / "overwritten").write_bytes(small)
+    (mounted / "as large").write_bytes(b"x" * len(small))
+    (mounted / "as large").rename(mounted / "overwritten")
+    (mounted / "sub/4").write_bytes(large)
+    (mounted / "removed").write_bytes(small)
+    (mounted / "removed").unlink()
+    (other / "sub/5").write_bytes(small)
+    hub("umount kept")
+    said = hub("purge data@main~1:sub/3 --reason x --yes")
+    assert f"Your own copy, written to the mount at {mounted}, stays: {mounted}/sub/moved/a b\n" in said
+    assert f"Your own copy, written to the mount at {other}, stays: {other}/sub/5\n" in said
+    assert said.count("Your own copy") == 2
+    assert f"kamld umount {mounted} --discard" in said
+    assert f"kamld umount {other} --discard" in said
+    done = json.loads(hub("purge data@main~1:large --reason x --yes --json"))
+    assert done["written"] == [f"{mounted}/sub/4"]
+    assert sorted(json.loads(hub("purge --finish --json"))["written"]) == sorted(
+        [f"{mounted}/sub/4", f"{mounted}/sub/moved/a b", f"{other}/sub/5"]
+    )
+    assert "purged_content" in hub("commit writing -m again", status=1)
+    (mounted / "sub/moved/a b").unlink()
+    hub("umount writing --discard")
+    hub("umount kept --discard")
+    again = hub("purge data@main~1:sub/3 --reason x --yes") + hub("purge --finish")
+    assert "Your own copy" not in again
 
 
 def test_libfuse_is_spoken_to_only_while_it_waits_for_an_answer(

@@ -11,8 +11,10 @@ from kamld.errors import NotFound
 from kamld.reading.choose import chosen
 from kamld.reading.folders import Folders
 from kamld.records.globs import Glob
+from kamld.records.kinds import FILE
 from kamld.store import Repository
-from kamld.store.trees import FILE, Entry, Tree, entries_of, write_tree
+from kamld.store.trees import Tree, write_tree
+from kamld.store.trees.entries import Entry, entries_of
 from tests.store.hubs import fresh
 
 NAMES = st.sampled_from(["a", "b", "a-", "a.b", "a0", "ab", "[a]"])

@@ -15,8 +15,8 @@ from kamld.errors import Invalid, KamldError, NotFound
 from kamld.reading import Example, Files, Reader, Table, files_of, table_of
 from kamld.reading.folders import Folders
 from kamld.records.globs import Glob
+from kamld.records.kinds import FOLDER
 from kamld.store import Repository, Tree
-from kamld.store.trees import FOLDER
 from tests.store.hubs import commit, fresh
 
 FILES = {f"{folder}/{n:03}".encode(): b"%d" % n * (n % 50) for folder in ("a", "b/c") for n in range(60)}
@@ -143,6 +143,9 @@ def test_a_state_of_something_else_is_refused(stored: Files) -> None:
         assert caught.value.code == code
     with pytest.raises(Invalid, match="no state"):
         Reader(stored, resume={"epoch": 1})
+    for seed in ("x", 1.5, [1]):
+        with pytest.raises(Invalid, match="is no seed: it is a whole number"):
+            Reader(stored, shuffle=seed)  # type: ignore[arg-type]
     with pytest.raises(Invalid, match="no part 2 of 2"):
         Reader(stored, shard=(2, 2))
 
@@ -174,7 +177,7 @@ def written(table: pa.Table) -> dict[bytes, bytes]:
 
 
 def table(
-    path: str | None, columns: list[str] | None = None, files: dict[bytes, bytes] | None = None
+    path: str | None, columns: str | list[str] | None = None, files: dict[bytes, bytes] | None = None
 ) -> Table:
     return table_of(some(path, files or written(ROWS)), path, columns)
 
@@ -186,8 +189,94 @@ def test_every_format_gives_the_same_rows(path: str) -> None:
     assert table(path).pandas()["n"].sum() == 4950
     assert table(path).polars()["word"].to_list()[-1] == "w99"
     assert sum(batch.num_rows for batch in table(path).batches()) == 100
-    with pytest.raises(Invalid):
-        table(path, ["lost"]).arrow()
+    assert table(path, "word").schema().names == table(path, "word").arrow().column_names == ["word"]
+    with pytest.raises(Invalid, match='has no column "lost"') as at_once:
+        table(path, ["n", "lost"])
+    assert (at_once.value.code, at_once.value.hint) == ("unknown_column", "It has n, word.")
+
+
+def test_a_later_file_may_lack_columns_that_were_asked_for() -> None:
+    for end, one, two in (
+        ("csv", b"a,b,c\n1,2,3\n", b"a,c\n4,5\n"),
+        ("jsonl", b'{"a":1,"b":2,"c":3}\n', b'{"a":4,"c":5}\n'),
+    ):
+        parts = {f"p/1.{end}".encode(): one, f"p/2.{end}".encode(): two}
+        assert table(f"p/*.{end}", ["b", "a"], parts).arrow().to_pylist() == [
+            {"b": 2, "a": 1}, {"b": None, "a": 4},
+        ]  # fmt: skip
+        with pytest.raises(Invalid, match=rf'p/2\.{end} has no column "b"'):
+            table(f"p/*.{end}", ["b"], parts).arrow()
+
+
+def test_cells_are_told_apart_as_everywhere_else() -> None:
+    said = [{"id": 1, "v": "a"}, {"id": 2, "v": "b"}]
+    for data in (b"id;v\n1;a\n2;b\n", b"id\tv\n1\ta\n2\tb\n", b"\xef\xbb\xbfid|v\r\n1|a\r\n2|b\r\n"):
+        read = table("t.csv", files={b"t.csv": data})
+        assert read.schema().names == ["id", "v"]
+        assert read.arrow().to_pylist() == said
+    assert table("t.csv", files={b"t.csv": b"a,b\n"}).arrow().column_names == ["a", "b"]
+    latin = {b"t.csv": "n;größe\n1;süß\n2;100 €\n".encode("cp1252")}
+    assert table("t.csv", files=latin).arrow().to_pylist() == [
+        {"n": 1, "größe": "süß"}, {"n": 2, "größe": "100 €"},
+    ]  # fmt: skip
+    assert table("t.csv", ["größe"], latin).schema().field("größe").type == pa.string()
+    later = {b"t.csv": b"n,w\n" + b"1,abcdefghij\n" * 200_000 + b"2,\xfc\n"}
+    assert table("t.csv", files=later).arrow()["w"][-1].as_py() == "ü"
+
+
+def test_types_hold_for_all_rows() -> None:
+    """Also of the last, far behind what types are inferred from."""
+    many = 120_000
+    cells = b"a,b,c,d\n" + b",1,true,2020-01-01\n" * many + b"x,1.5,7,soon\n"
+    found = table("t.csv", files={b"t.csv": cells})
+    assert found.arrow().slice(many).to_pylist() == [{"a": "x", "b": 1.5, "c": "7", "d": "soon"}]
+    assert found.arrow()["d"][0].as_py() == "2020-01-01"
+    assert {str(batch.schema) for batch in found.batches()} == {str(found.arrow().schema)}
+    assert max(batch.num_rows for batch in found.batches()) <= 65_536
+    line = b'{"a": null, "b": 1, "c": 2, "e": {"f": 1}, "pad": "' + b"-" * 20 + b'"}\n'
+    last = b'{"a": "x", "b": 1.5, "c": "seven", "d": [1], "e": {"f": "one"}}\n'
+    lines = {b"t.jsonl": line * many + last}
+    rows = table("t.jsonl", files=lines).arrow()
+    assert rows.slice(many).to_pylist() == [
+        {"a": "x", "b": 1.5, "c": "seven", "e": '{"f": "one"}', "pad": None, "d": [1]}
+    ]
+    assert rows.slice(0, 1).to_pylist() == [
+        {"a": None, "b": 1.0, "c": "2", "e": '{"f": 1}', "pad": "-" * 20, "d": None}
+    ]
+    assert table("t.jsonl", ["d"], lines).arrow().slice(many).to_pylist() == [{"d": [1]}]
+    beside = {b"t.jsonl": b'{"a": 1}\n{"a": "x"}\n{"a": {"b": 1}}\n'}
+    assert table("t.jsonl", files=beside).arrow()["a"].to_pylist() == ["1", "x", '{"b": 1}']
+    parts = {b"p/1.csv": b"a,b\n1,2\n", b"p/2.csv": b"a,b\nx,2.5\n"}
+    assert table("p/*.csv", files=parts).arrow().to_pylist() == [{"a": "1", "b": 2.0}, {"a": "x", "b": 2.5}]
+
+
+def test_streams_of_arrow() -> None:
+    """Which is what Hugging Face's save_to_disk writes under the name of a file."""
+    out = io.BytesIO()
+    with ipc.new_stream(out, ROWS.schema) as writer:
+        writer.write_table(ROWS, max_chunksize=30)
+    files = {b"data.arrow": out.getvalue()}
+    assert table("data.arrow", files=files).arrow().equals(ROWS)
+    assert table("data.arrow", ["word"], files).arrow().equals(ROWS.select(["word"]))
+    assert table("data.arrow", files=files).schema() == ROWS.schema
+    with pytest.raises(Invalid, match="cannot be read as a table"):
+        table("data.arrow", files={b"data.arrow": out.getvalue()[:-900]}).arrow()
+
+
+def test_folders_that_are_columns() -> None:
+    parts = {
+        f"p/k={k}/day={day}/x.{end}".encode(): written(pa.table({"n": [k * 10]}))[b"t." + end.encode()]
+        for k, day in ((0, "mon%20day"), (1, "__HIVE_DEFAULT_PARTITION__")) for end in ("csv", "parquet")
+    }  # fmt: skip
+    said = [{"n": 0, "k": 0, "day": "mon day"}, {"n": 10, "k": 1, "day": None}]
+    for end in ("csv", "parquet"):
+        found = table(f"p/**/*.{end}", files=parts)
+        assert found.arrow().to_pylist() == said
+        assert found.schema().names == ["n", "k", "day"]
+        assert table(f"p/**/*.{end}", ["k"], parts).arrow().to_pylist() == [{"k": 0}, {"k": 1}]
+        assert table(f"p/**/*.{end}", ["k", "n"], parts).arrow().column_names == ["k", "n"]
+    own = {b"n=3/t.csv": b"n\n1\n", b"n=x/t.csv": b"n\n2\n"}
+    assert table("**/*.csv", files=own).arrow().to_pylist() == [{"n": 1}, {"n": 2}]
 
 
 def test_which_table() -> None:

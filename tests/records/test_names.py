@@ -128,6 +128,21 @@ def test_refused(text: str, code: str) -> None:
     assert len(invalid.value.message) < 200
 
 
+@given(revisions)
+def test_a_revision_is_said_so_that_it_reads_back(revision: Revision) -> None:
+    assert parse_revision(revision.said) == revision
+
+
+@pytest.mark.parametrize(
+    ("time", "said"),
+    [("2026-03-02T10:00:00.000000Z", "10:00"), ("2026-03-02T10:00:07.000000Z", "10:00:07"),
+     ("2026-03-02T10:00:00.000001Z", "10:00:00.000001")],
+)  # fmt: skip
+def test_a_time_is_said_no_finer_than_it_is(time: str, said: str) -> None:
+    here = clock.here(time).date()
+    assert Revision("main", time, 2).said == f"main@{{{here}T{clock.here(time):%H}{said[2:]}}}~2"
+
+
 def test_early_times_read_back() -> None:
     revision = parse_revision("main@{0900-01-01T00:00Z}")
     assert parse_revision(str(revision)) == revision

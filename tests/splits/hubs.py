@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 
 from kamld.records.history import Split
+from kamld.records.kinds import FILE
 from kamld.records.names import Name, Reference
 from kamld.splits import SplitResult, split
 from kamld.splits.rule import fractions
 from kamld.store import Repository
 from kamld.store.refs.revisions import Resolved
-from kamld.store.trees import FILE, Entry, entries_of
+from kamld.store.trees.entries import Entry, entries_of
 
 Files = Mapping[str, bytes]
 

@@ -124,12 +124,27 @@ def test_rows_where(condition: str, rows: list[int]) -> None:
 @pytest.mark.parametrize(
     "condition",
     ["", " ", "1; SELECT 1", "1) UNION SELECT (2", "1) ORDER BY (1", "1) GROUP BY (1", "1) LIMIT (1",
-     "true); DROP TABLE data; SELECT (1", "sum(size) > 3", "size >", "true) QUALIFY (true"],
+     "true); DROP TABLE data; SELECT (1", "sum(size) > 3", "size >", "true) QUALIFY (true",
+     "1=1) OR (1=0", "size > 1) AND (size < 3"],
 )  # fmt: skip
 def test_what_is_no_condition(condition: str) -> None:
     with pytest.raises(Invalid) as caught:
         rows_where(DATA, condition)
     assert caught.value.code == "bad_sql"
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["random() > 0.5", "size > 1 AND RANDOM() < size", "uuid() > path", "path > (SELECT uuid())",
+     "size IN (SELECT size FROM data USING SAMPLE 1)", "now() > '2020-01-01'", "current_date > '2020-01-01'",
+     "today() > '2020-01-01'", "list_filter([size], x -> x > random()) = []",
+     "localtimestamp > '2020-01-01'"],
+)  # fmt: skip
+def test_what_is_another_answer_each_time(condition: str) -> None:
+    with pytest.raises(Invalid, match="is not the same each time"):
+        rows_where(DATA, condition)
+    dated = pa.table({"current_date": [1, 2]})
+    assert rows_where(dated, '"current_date" > 1').tolist() == [1]
 
 
 def test_a_mistake_is_shown_where_it_was_made() -> None:

@@ -5,11 +5,12 @@ from typing import Any
 
 from kamld.blobs import Blobs, MemoryBlobs
 from kamld.records.history import Dataset, Kind
+from kamld.records.kinds import FILE
 from kamld.records.names import Name
 from kamld.store import Entries, Repository, Tree, open_hub
 from kamld.store.objects import Writer
 from kamld.store.repository import Committed
-from kamld.store.trees import FILE, Entry, entries_of
+from kamld.store.trees.entries import Entry, entries_of
 
 Files = Mapping[bytes, bytes]
 AUTHOR = "Ada"

@@ -7,6 +7,7 @@ runs out. Nothing else is random: a seed that fails fails again.
 """
 
 import random
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -205,6 +206,13 @@ class Steps:
                 del turns[what]
 
 
+class _NeverRuns(threading.Thread):
+    """What would renew leases: the schedule says who sleeps, by its own clock."""
+
+    def start(self) -> None:
+        pass
+
+
 @contextmanager
 def simulated(schedule: Schedule, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Time, chance and machines are the schedule's; files are cut and segments are merged much sooner."""
@@ -223,7 +231,7 @@ def simulated(schedule: Schedule, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
         patch.setattr(clock, "now", lambda: clock.text(schedule.now))
         patch.setattr(ids, "new_id", new_id)
         patch.setattr(leases, "_host", host)
-        patch.setattr(leases, "Thread", lambda **_: SimpleNamespace(start=lambda: None))
+        patch.setattr(leases, "Thread", _NeverRuns)
         for module in (lookup, segments):
             patch.setattr(module, "secrets", SimpleNamespace(token_bytes=numbers.randbytes))
         patch.setattr(segments, "FANOUT", 3)

@@ -14,7 +14,8 @@ from kamld.errors import SystemFault
 from kamld.records.history import Commit
 from kamld.store import Repository, open_hub
 from kamld.store.commits import ancestry, is_ancestor, is_commit, merge_base, read_commit, write_commit
-from kamld.store.trees import entries_of, write_tree
+from kamld.store.trees import write_tree
+from kamld.store.trees.entries import entries_of
 from tests.store.hubs import commit, fresh, head
 
 # Number n has some of the numbers before it as parents; times rise from parent to child.

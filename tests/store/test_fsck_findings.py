@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kamld.blobs import Blobs, FolderBlobs, Listed, MemoryBlobs
+from kamld.records.kinds import FILE
 from kamld.records.names import Name
 from kamld.store import Repository, open_hub, packs
 from kamld.store.fsck import Report
@@ -16,7 +17,7 @@ from kamld.store.fsck.report import SHOWN
 from kamld.store.index import Index, build
 from kamld.store.objects import Place
 from kamld.store.refs.seen import note_refs
-from kamld.store.trees import FILE, Entry, entries_of
+from kamld.store.trees.entries import Entry, entries_of
 from tests.store.hubs import commit, fresh, head, put
 
 TIME = "2026-03-02T10:00:00.000000Z"

@@ -3,18 +3,20 @@ collections, whoever has no version yet.
 """
 
 import random
+from collections.abc import Iterator
 
 import msgspec
 import pytest
 
-from kamld.blobs import Blobs
+from kamld.blobs import Blobs, Listed
+from kamld.errors import SystemFault
 from kamld.records.history import Dataset, Named
 from kamld.records.names import Name
 from kamld.records.run import Run, RunOutput
 from kamld.store import Repository, open_hub
 from kamld.store.envelope import seal, unseal
 from kamld.store.gc import collect
-from kamld.store.refs.seen import note_refs
+from kamld.store.refs.seen import check_refs, forget_refs, note_refs
 from tests.store.hubs import AUTHOR, commit, files_of, fresh, put
 from tests.store.test_fsck_lost_refs import NOW, check, long_log, lose, mend, recovered
 
@@ -166,3 +168,44 @@ def test_a_version_that_was_lost_since_the_last_collection_is_named_where_someth
     lose(repository.blobs, f"refs/{other.id}/")
     assert [step.key for step in mend(repository.blobs).steps] == [f"p/new@recovered-{one[:12]}"]
     assert recovered(repository, other) == {f"recovered-{one[:12]}": one}
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_collection_beside_one_that_forgets_takes_nothing_for_lost(
+    monkeypatch: pytest.MonkeyPatch, noted: bool
+) -> None:
+    """Two that begin at once may both go on: one reads what was forgotten, then the other forgets."""
+    repository, dataset = fresh()
+    commit(repository, dataset, {b"a": b"kept"})
+    other = repository.create(Name("p", "other"), "dataset")
+    commit(repository, other, {b"a": b"of the other"})
+    _made_in(repository.blobs, other, LONG_AGO)
+    if noted:
+        note_refs(repository.blobs)
+    repository.names.remove(repository.names.get(Name("p", "other")), author=AUTHOR)
+    (removed,) = repository.names.removed()
+    blobs, names, found = repository.blobs, repository.names, repository.blobs.list
+
+    def forget() -> None:
+        assert names.forget(removed)
+        forget_refs(blobs, other.id)
+        for one in list(found(f"refs/{other.id}/")):
+            blobs.delete(one.key)
+        if not noted:  # and somebody brings it back, who is about to find that out
+            key = "names/p/other.json"
+            data = blobs.get(key)
+            blobs.swap(key, data, seal(msgspec.structs.replace(unseal(data, Named, key), gone="", by="")))
+
+    def late(prefix: str) -> Iterator[Listed]:
+        if prefix == "refs/":
+            monkeypatch.undo()
+            forget()
+        return found(prefix)
+
+    monkeypatch.setattr(blobs, "list", late)
+    check_refs(blobs, names)
+    check_refs(blobs, names)
+    lose(blobs, "refs/")
+    if noted:
+        with pytest.raises(SystemFault, match="p/d@main"):
+            check_refs(blobs, names)

@@ -10,12 +10,13 @@ from kamld.blobs.foreign import Foreign
 from kamld.blobs.web import Found
 from kamld.errors import SystemFault
 from kamld.records.history import Dataset
+from kamld.records.kinds import FILE
 from kamld.records.names import Name
 from kamld.store import Place, Repository
 from kamld.store.chunking import Chunking
 from kamld.store.fsck import FolderFile, FolderSource, HubSource, LeftFiles, Report, Source, repair
 from kamld.store.fsck import check as check_blobs
-from kamld.store.trees import FILE, Entry, entries_of
+from kamld.store.trees.entries import Entry, entries_of
 from tests.exchange.servers import web_server
 from tests.store.hubs import commit, fresh, head
 

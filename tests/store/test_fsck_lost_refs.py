@@ -269,17 +269,19 @@ def test_beside_others() -> None:
 
 
 def test_what_cannot_be_undone_is_said() -> None:
-    repository, dataset, _, keys = long_log(parts=1)
-    assert keys
-    while len((repository.refs.find(dataset, "main") or pytest.fail("no main")).moves) != 1:
-        here = head(repository, dataset)
-        to = next(one for one, _ in repository.log(head(repository, dataset, "other")) if one != here)
-        repository.refs.move(dataset, "main", "branch", to, expected=here, author=AUTHOR, reason="on")
-    newest = max(one.key for one in repository.blobs.list("log/"))
-    repository.blobs.delete(newest)
+    """A tag has no version before it but in its log."""
+    repository, dataset = fresh()
+    at = [commit(repository, dataset, {b"a": b"1"}).commit_id]
+    at.append(commit(repository, dataset, {b"a": b"2"}, *at).commit_id)
+    repository.refs.move(dataset, "t", "tag", at[0], expected=None, author=AUTHOR, reason="0")
+    for n in range(MOVES_MAX):
+        here, to = at[n % 2], at[(n + 1) % 2]
+        repository.refs.move(dataset, "t", "tag", to, expected=here, author=AUTHOR, reason=f"{n}")
+    (part,) = (one.key for one in repository.blobs.list("log/"))
+    repository.blobs.delete(part)
     mend(repository.blobs)
     with pytest.raises(NotFound, match="that part of its log was lost"):
-        undo(repository, Name("p", "d"), "main", author=AUTHOR)
+        undo(repository, Name("p", "d"), "t", author=AUTHOR)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -155,3 +155,33 @@ def test_who_brings_back_what_is_forgotten_meanwhile(monkeypatch: pytest.MonkeyP
     collect(open_hub(repository.blobs), 0, NOW)
     assert names.find(Name("p", "d")) is None
     assert not list(repository.blobs.list(f"refs/{dataset.id}/"))
+
+
+def test_who_brings_back_what_was_forgotten_long_since(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It slept right before it took the name, until even the record of the forgetting had gone."""
+    repository, dataset = fresh()
+    kept = repository.create(Name("p", "kept"), "dataset")
+    commit(repository, kept, {b"0": data(0)})
+    commit(repository, dataset, {b"a": data(1)})
+    repository.names.remove(dataset, author=AUTHOR)
+    (removed,) = repository.names.removed()
+    names = open_hub(repository.blobs).names
+    swap = names._swap
+
+    def late(*given: object) -> bool:
+        for number in range(2, 6):
+            with repository.writer() as writer:
+                writer.put(data(number))
+            for _ in range(2):
+                collect(repository, 0, NOW)
+        assert not list(repository.blobs.list("removed/"))
+        monkeypatch.setattr(names, "_swap", swap)
+        return swap(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(names, "_swap", late)
+    with pytest.raises(NotFound) as told:
+        names.restore(removed)
+    assert told.value.code == "collected"
+    assert names.find(Name("p", "d")) is None
+    monkeypatch.setattr(clock, "now", lambda: "2100-01-01T00:00:00.000000Z")
+    collect(open_hub(repository.blobs), 0, NOW)

@@ -178,6 +178,26 @@ def test_a_listing_that_has_neither_the_old_nor_the_new() -> None:
     check(Torn(blobs), model, [])
 
 
+def test_such_a_listing_that_looks_like_what_is_known() -> None:
+    """Who knew some is shown just these: others are gone already, and what they became is not seen."""
+    blobs, model = MemoryBlobs(), {}
+    fill(blobs, 0, 1, model)
+    known = Index(blobs).names()
+
+    class Torn(Index):
+        torn = False
+
+        def names(self) -> list[bytes]:
+            torn, self.torn = self.torn, False
+            return known if torn else super().names()
+
+    index = Torn(blobs)
+    check(index, model, [])
+    fill(blobs, 1, FANOUT + 1, model)
+    index.torn = True
+    check(index, model, [])
+
+
 def test_readers_keep_what_they_have_mapped() -> None:
     blobs, model = MemoryBlobs(), {}
     fill(blobs, 0, 5, model)

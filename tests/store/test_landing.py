@@ -10,10 +10,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from kamld.blobs import FolderBlobs
+from kamld.records.kinds import FILE, FOLDER
 from kamld.records.names import Name
 from kamld.store import Change, Entries, Repository, open_hub
 from kamld.store.refs.landing import apply, clashes
-from kamld.store.trees import EMPTY_ID, FILE, FOLDER, Entry, entries_of
+from kamld.store.trees import EMPTY_ID
+from kamld.store.trees.entries import Entry, entries_of
 from tests.store.hubs import check_whole, commit, files_of, fresh, head
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -107,7 +107,7 @@ def test_files(tmp_path: Path) -> None:
         sources = [Source(path, len(value)) for path, value in values.items()]
         written = list(writer.put_files(sources, lambda files, size: told.append((files, size))))
     assert {one.source.path: one.id for one in written} == {p: blake3(v).digest() for p, v in values.items()}
-    assert all(one.state.st_size == len(values[one.source.path]) for one in written)
+    assert all(one.state.size == len(values[one.source.path]) for one in written)
     assert all(objects.read(one.id) == values[one.source.path] for one in written)
     assert sum(files for files, _ in told) == len(values)
     assert sum(size for _, size in told) == sum(map(len, values.values()))

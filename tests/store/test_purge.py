@@ -14,6 +14,7 @@ from blake3 import blake3
 from kamld.blobs import Changed, FolderBlobs, MemoryBlobs
 from kamld.errors import Conflict, NotFound, SystemFault
 from kamld.records.history import Dataset
+from kamld.records.kinds import FILE
 from kamld.records.names import Name
 from kamld.store import Repository, open_hub
 from kamld.store.fsck import HubSource, check, repair
@@ -21,7 +22,7 @@ from kamld.store.gc import collect
 from kamld.store.objects import Place, read
 from kamld.store.objects.holes import Holes
 from kamld.store.purge import Purged, contents, find, finish, purge, unfinished, weigh
-from kamld.store.trees import FILE, Entry, entries_of
+from kamld.store.trees.entries import Entry, entries_of
 from tests.store.faults import FaultyBlobs, Killed, Plan
 from tests.store.hubs import AUTHOR, commit, files_of, fresh, head
 

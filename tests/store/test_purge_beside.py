@@ -9,12 +9,13 @@ import pytest
 from kamld.blobs import MemoryBlobs
 from kamld.errors import Conflict
 from kamld.records.history import Dataset
+from kamld.records.kinds import FILE
 from kamld.store import Repository, open_hub
 from kamld.store.fsck import repair
 from kamld.store.gc import collect
 from kamld.store.leases import Held
 from kamld.store.purge import finish, unfinished
-from kamld.store.trees import FILE, Entry, entries_of
+from kamld.store.trees.entries import Entry, entries_of
 from tests.store.faults import FaultyBlobs, Stepping
 from tests.store.hubs import AUTHOR, commit, files_of, fresh
 from tests.store.test_purge import (

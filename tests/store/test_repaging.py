@@ -7,10 +7,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from kamld.records.kinds import FILE, FOLDER
 from kamld.store import trees
 from kamld.store.refs.landing import apply
 from kamld.store.repaging import parents, plan_changed, write_changed
-from kamld.store.trees import EMPTY_ID, FILE, FOLDER, Change, Entry, Tree, entries_of, plan_tree
+from kamld.store.trees import EMPTY_ID, Tree, plan_tree
+from kamld.store.trees.entries import Change, Entry, entries_of
 from tests.store.test_trees import Rows, entries, hub, in_order, keep, many
 
 

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from kamld.blobs import Blobs, FolderBlobs, MemoryBlobs
 from kamld.errors import SystemFault
 from kamld.records.history import Checkpoint
+from kamld.records.kinds import FILE
 from kamld.records.names import Name
 from kamld.store import Repository, open_hub
 from kamld.store.chunking import Chunking
 from kamld.store.fsck import FolderFile, FolderSource, HubSource, Mended, Source, check, repair
 from kamld.store.index import as_ids
-from kamld.store.trees import FILE
 from tests.store.faults import FaultyBlobs, Killed, Plan, Stepping
 from tests.store.hubs import AUTHOR, check_whole, commit, files_of, fresh, head
 from tests.store.test_fsck import cut, delete, everything, files_in, fill, flip, of_sound

@@ -11,26 +11,23 @@ from hypothesis import strategies as st
 
 from kamld.blobs import MemoryBlobs
 from kamld.errors import SystemFault
+from kamld.records.kinds import EXECUTABLE, FILE, FOLDER
 from kamld.store import Repository, Tree, open_hub
 from kamld.store.objects import object_id
 from kamld.store.trees import (
     EMPTY_ID,
-    EXECUTABLE,
-    FILE,
-    FOLDER,
     PAGE_AVERAGE,
     PAGE_MAX,
-    Entry,
     decode_page,
     decode_tree,
     diff,
     encode_page,
-    entries_of,
     page_ends,
     plan_tree,
     tree_id,
     write_tree,
 )
+from kamld.store.trees.entries import Entry, entries_of
 
 Rows = dict[bytes, Entry]
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from kamld.blobs import FolderBlobs
 from kamld.errors import Conflict, Invalid, SystemFault
+from kamld.records.kinds import EXECUTABLE, FILE, FOLDER, SYMLINK
 from kamld.records.names import Name, parse_reference
 from kamld.store import Entries, Repository, open_hub
-from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK, Entry, entries_of
+from kamld.store.trees.entries import Entry, entries_of
 from kamld.workspace import CommitResult, check_out, commit_folder, folder_status, materialise, read_binding
 from kamld.workspace.leftovers import make_folder
 from kamld.workspace.placing.paths import check_paths

@@ -10,8 +10,9 @@ import pytest
 
 from kamld.blobs import FolderBlobs
 from kamld.errors import SystemFault
+from kamld.records.kinds import EXECUTABLE, FILE
 from kamld.store import Entries, Repository, open_hub
-from kamld.store.trees import EXECUTABLE, FILE, Entry, entries_of
+from kamld.store.trees.entries import Entry, entries_of
 from kamld.workspace import materialise
 from kamld.workspace.placing import files
 from kamld.workspace.placing.handles import Handles

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from kamld.blobs import FolderBlobs
 from kamld.errors import Invalid, SystemFault
 from kamld.records.names import parse_reference
+from kamld.scan.marks import PATH_MAX
 from kamld.store import Repository, open_hub
 from kamld.workspace import folder_status, read_binding
-from kamld.workspace.scan import PATH_MAX
 from tests.conftest import Unprivileged
 from tests.workspace.hostile import before_reading, comes_back, get, keep, read, refused
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kamld.errors import Invalid
+from kamld.records.kinds import FILE, FOLDER
 from kamld.store import Entries
-from kamld.store.trees import FILE, FOLDER
 from kamld.workspace.placing import paths
 
 parts = st.sampled_from(

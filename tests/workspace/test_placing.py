@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from kamld.blobs import FolderBlobs
 from kamld.errors import Conflict, Invalid
+from kamld.records.kinds import FILE, SYMLINK
 from kamld.store import Entries, Repository, open_hub
-from kamld.store.trees import FILE, SYMLINK, Entry, entries_of
+from kamld.store.trees.entries import Entry, entries_of
 from kamld.workspace import materialise
 from kamld.workspace.placing import files as placing_files
 from kamld.workspace.placing.paths import Rules, check_room, rules_of, same_names

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kamld.records.names import Name, Reference
+from kamld.scan.marks import OWN
 from kamld.store import Repository
 from kamld.workspace import CommitResult, folder_status
-from kamld.workspace.binding import OWN
 from kamld.workspace.committing.rebind import _nearest, rebind
 from tests.store.hubs import commit as put_commit
 from tests.store.hubs import fresh

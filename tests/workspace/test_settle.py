@@ -22,7 +22,8 @@ from kamld.workspace import (
     settle,
 )
 from kamld.workspace.committing import landing
-from kamld.workspace.settle import landed_on
+from kamld.workspace.committing.rebind import rebind
+from kamld.workspace.landed import landed_on
 from tests.conftest import SmallDisk
 from tests.workspace.killed import STATUS
 
@@ -227,3 +228,114 @@ def test_a_full_disk_under_the_folder_while_the_hub_has_room(small_disk: SmallDi
     small_disk.run("rm", small_disk.path / "big")
     done = small_disk.run(*words, hub, folder, "photos")
     assert done.returncode == 0, done.stderr
+
+
+def damage_announced(folder: Path, how: str) -> Path:
+    (path,) = (folder / ".kamld").glob("landing.*.json")
+    whole = path.read_bytes()
+    other = whole.replace(path.name.split(".")[1].encode(), b"0" * 64)
+    assert other != whole
+    path.write_bytes({"cut": whole[:20], "empty": b"", "noise": bytes(range(256)), "other": other}[how])
+    return path
+
+
+@pytest.mark.parametrize("how", ["cut", "empty", "noise", "other"])
+@pytest.mark.parametrize("branch", ["main", "try"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_damaged_announcement_of_a_later_commit(
+    repository: Repository, folder: Path, commit: Commit, moment: str, branch: str, how: str
+) -> None:
+    """Told once, with what is known from the hub; then the folder goes on."""
+    first = commit()
+    assert first.committed
+    (folder / "new").write_text("new")
+    words = ["photos", *(["try"] if branch == "try" else [])]
+    landing_by = "land_on" if branch == "try" else "land_version"
+    killed(f"{moment}:kamld.store.repository:Repository.{landing_by}", repository, folder, *words)
+    path = damage_announced(folder, how)
+    with pytest.raises(SystemFault) as told:
+        settle(folder, hub_of(repository))
+    assert told.value.code == "damaged_landing"
+    said = "never landed" if moment == "before" else f"The hub has it on {branch} of default/photos"
+    assert str(path) in told.value.message
+    assert said in told.value.message
+    binding = settle(folder, hub_of(repository))
+    assert binding
+    landed = moment == "after"
+    assert (folder_status(folder, binding, repository).changes == []) == landed
+    assert (binding.commit != first.committed.commit_id) == landed
+    assert binding.branch == (branch if landed else "main")
+    assert (commit("again").committed is None) == landed
+    assert list((folder / ".kamld").glob("landing*")) == []
+    assert path.with_name(f"damaged-{path.name}").exists()
+
+
+def test_a_damaged_announcement_of_a_commit_that_was_merged_or_kept_apart(
+    repository: Repository, folder: Path, tmp_path: Path, commit: Commit
+) -> None:
+    commit()
+    resolved = repository.resolve(Reference(Name("default", "photos")))
+    theirs = tmp_path / "theirs"
+    check_out(repository, resolved, repository.tree(resolved.commit).entries(), theirs, threads=2)
+    for name, branch in (("mine", "main"), ("labels.csv", "main-conflict-")):
+        (theirs / "labels.csv").write_text(f"theirs {name}")
+        commit("theirs", top=theirs, name=None)
+        (folder / name).write_text("mine")
+        killed("after:kamld.store.repository:Repository.land_version", repository, folder)
+        damage_announced(folder, "cut")
+        with pytest.raises(SystemFault, match=f"The hub has it on {branch}"):
+            settle(folder, hub_of(repository))
+        binding = settle(folder, hub_of(repository))
+        assert binding
+        assert binding.branch.startswith(branch)
+        assert folder_status(folder, binding, repository).changes == []
+
+
+@pytest.mark.parametrize("landed", [True, False])
+def test_a_damaged_announcement_of_a_first_commit(
+    repository: Repository, folder: Path, commit: Commit, landed: bool
+) -> None:
+    side = "after" if landed else "before"
+    killed(f"{side}:kamld.store.repository:Repository.land_on", repository, folder)
+    damage_announced(folder, "cut")
+    with pytest.raises(SystemFault, match="Nothing else in") as told:
+        commit("again")
+    assert told.value.code == "damaged_landing"
+    if not landed:
+        assert commit("again").created
+        return
+    with pytest.raises(Conflict) as taken:
+        commit("again")
+    assert taken.value.code == "name_taken"
+    rebind(repository, folder, repository.resolve(Reference(Name("default", "photos"))), hub_of(repository))
+    assert commit("again").committed is None
+
+
+def test_one_whose_folder_has_lost_its_own_record_too(
+    repository: Repository, folder: Path, commit: Commit
+) -> None:
+    commit()
+    (folder / "new").write_text("new")
+    killed("after:kamld.store.repository:Repository.land_version", repository, folder)
+    damage_announced(folder, "noise")
+    (folder / ".kamld" / "folder.json").write_bytes(b"{")
+    resolved = repository.resolve(Reference(Name("default", "photos")))
+    with pytest.raises(SystemFault, match="Nothing else in"):
+        rebind(repository, folder, resolved, hub_of(repository))
+    assert rebind(repository, folder, resolved, hub_of(repository)).differ == 0
+
+
+def test_a_damaged_journal_of_a_switch(repository: Repository, folder: Path, commit: Commit) -> None:
+    commit()
+    place = folder / ".kamld" / "switch"
+    (place / "files").mkdir(parents=True)
+    (place / "files" / "0").write_text("was to be put there")
+    (place / "steps.json").write_bytes(b"[")
+    with pytest.raises(SystemFault, match="may be of another version") as told:
+        settle(folder, hub_of(repository))
+    assert (told.value.code, str(place / "steps.json") in told.value.message) == ("damaged_switch", True)
+    binding = settle(folder, hub_of(repository))
+    assert binding
+    assert folder_status(folder, binding, repository).changes == []
+    (kept,) = (folder / ".kamld").glob("damaged-switch-*/files/0")
+    assert kept.read_text() == "was to be put there"

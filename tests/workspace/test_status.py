@@ -1,5 +1,4 @@
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +8,12 @@ import pytest
 
 from kamld.errors import NotFound
 from kamld.records.names import Name, Reference
+from kamld.scan import looking
+from kamld.scan.listing import scan
 from kamld.store import Repository
 from kamld.workspace import CommitResult, check_out, find_binding, folder_status, read_binding
 from kamld.workspace import status as status_module
 from kamld.workspace.stat_index import read_index
-
-scan_module = sys.modules["kamld.workspace.scan"]  # the package has a function of that name
 
 
 @pytest.fixture
@@ -104,7 +103,7 @@ def test_a_folder_of_no_dataset(tmp_path: Path) -> None:
 @pytest.fixture
 def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system that keeps every second second only, as FAT does."""
-    add = scan_module._Found.add
+    add = looking.Found.add
 
     def rounded(found: Any, path: bytes, kind: int, state: tuple[int, int, int, int]) -> None:
         size, mtime, ctime, inode = state
@@ -113,8 +112,8 @@ def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     def even(state: os.stat_result) -> tuple[int, int, int, int]:
         return state.st_size, _even(state.st_mtime_ns), _even(state.st_ctime_ns), state.st_ino
 
-    monkeypatch.setattr(scan_module._Found, "add", rounded)
-    monkeypatch.setattr(scan_module, "_STAMPS", even)
+    monkeypatch.setattr(looking.Found, "add", rounded)
+    monkeypatch.setattr(looking, "_STAMPS", even)
 
 
 def _even(stamp: int) -> int:
@@ -157,7 +156,7 @@ def test_a_file_that_vanishes_during_the_scan_takes_no_other_with_it(
 ) -> None:
     vanished: list[bytes] = []
 
-    states = scan_module._states
+    states = looking._states
 
     def vanishing(entries: list[os.DirEntry[str]]) -> Any:
         if not vanished and [entry.name for entry in entries if entry.name == "a.txt"]:
@@ -165,7 +164,7 @@ def test_a_file_that_vanishes_during_the_scan_takes_no_other_with_it(
             os.unlink(folder / "1/a.txt")
         return states(entries)
 
-    before = set(scan_module.scan(folder).paths)
-    monkeypatch.setattr(scan_module, "_states", vanishing)
-    assert set(scan_module.scan(folder).paths) == before - set(vanished)
+    before = set(scan(folder).paths)
+    monkeypatch.setattr(looking, "_states", vanishing)
+    assert set(scan(folder).paths) == before - set(vanished)
     assert len(vanished) == 1

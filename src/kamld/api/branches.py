@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from kamld import ids
 from kamld.api.derived import Derived
 from kamld.api.folders import Where
-from kamld.api.shown import Listing, plain
+from kamld.api.shown import Line, Listing, many, plain
 from kamld.api.version import Version
-from kamld.api.versions.differences import Change, change_of
+from kamld.api.versions.differences import Change, change_of, counted
 from kamld.app.checks import check_room
 from kamld.changes import merging, undo
 from kamld.changes.outcomes import Open, left, refusal
@@ -51,11 +52,12 @@ class MergeConflict:
         return {"path": plain(self.path), "why": self.why, "reason": plain(self.reason)}
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
+@dataclass(frozen=True, slots=True, repr=False)
+class Merged(Line):
     """`result`: moved (it needed no merge), merged, nothing (all was there), waits (for `conflicts` to be
     decided; nothing has changed), would (a dry run of what would land). `version`: the branch's newest.
-    `rows`: how many of the source's were joined in each table that both changed."""
+    `rows`: how many of the source's were joined in each table that both changed. `gone`: the branch that
+    it came from, where that was there to keep a commit apart only, and had its use."""
 
     result: str
     version: Version
@@ -64,9 +66,24 @@ class Merged:
     changes: Sequence[Change]
     conflicts: Sequence[MergeConflict]
     rows: Mapping[str, int]
+    gone: str | None = None
 
-    def _shown(self) -> dict[str, str]:
-        return {"result": self.result, "source": plain(self.source), "branch": plain(self.branch)}
+    def _line(self) -> str:
+        source, branch = plain(self.source), f"{plain(self.branch)} of {self.version.name}"
+        if self.result == "nothing":
+            return f"{branch} has all of {source} already"
+        if self.result == "waits":
+            count = many(len(self.conflicts), "conflict")
+            way = '.resolve(PATH, "ours" or "theirs") decides, .abort() gives it up'
+            return f"{count} of {source} and {branch}; nothing has changed: {way}"
+        joined = "".join(f", {many(count, 'row')} of {plain(path)}" for path, count in self.rows.items())
+        if self.result == "would":
+            return f"{source} would go into {branch}, without conflicts: {counted(self.changes)}{joined}"
+        gone = f"; {plain(self.gone)} has gone" if self.gone else ""
+        return f"{source} is in {branch}, {ids.short(self.version.id)}: {counted(self.changes)}{joined}{gone}"
+
+    def _below(self) -> Sequence[Listing[MergeConflict]]:
+        return (Listing(self.conflicts),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +97,28 @@ class Protection:
     dropped: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Undone:
+@dataclass(frozen=True, slots=True, repr=False)
+class Undone(Line):
     """`version`: what the branch, tag or alias names now; None: nothing, for it was made by what was taken
-    back. `returned`: branches for commits that were kept apart, which had gone when they were merged."""
+    back. `returned`: branches for commits that were kept apart, which had gone when they were merged.
+    `lost_before`: where it was right before is not known any more; `version` is the newest that is.
+    `waits`: what a merge into it would bring, which waits, and stays."""
 
     ref: str
     version: Version | None
     returned: tuple[str, ...] = ()
+    lost_before: bool = False
+    waits: str | None = None
+
+    def _line(self) -> str:
+        back = f"; back too: {plain(', '.join(self.returned))}" if self.returned else ""
+        if self.version is None:
+            return f"{plain(self.ref)} is gone, which was made by what was taken back{back}"
+        lost = "; what it was right before is lost" if self.lost_before else ""
+        waits = f"; a merge of {plain(self.waits)} into it waits, and stays" if self.waits else ""
+        return (
+            f"{plain(self.ref)} is at {self.version._where} again: {self.version._subject}{lost}{back}{waits}"
+        )
 
 
 class Branches(Derived):
@@ -178,13 +209,14 @@ class Branches(Derived):
         """Take back the last move of a branch, tag or alias, or all since it was at the revision `to`; or,
         where it was removed, the removal, also of the dataset itself. It can be undone too.
 
-        Raises NotFound (unknown_name, unknown_revision, collected), Conflict (first_version, ref_moved,
-        protected_branch, there_already), Invalid (never_there).
+        Raises NotFound (unknown_name, unknown_revision, collected, lost_log), Conflict (first_version,
+        ref_moved, protected_branch, there_already), Invalid (never_there).
         """
         earlier = parse_revision(to) if to else None
         done = undo.undo(self._app.repository, self._name, ref, author=self._app.author, to=earlier)
         version = self._version(done.dataset, self._app.repository, done.commit) if done.commit else None
-        return Undone(done.ref, version, done.returned)
+        waits = done.waits.source if done.waits else None
+        return Undone(done.ref, version, done.returned, done.lost, waits)
 
     # Ways
 
@@ -206,6 +238,7 @@ class Branches(Derived):
             changes=Listing(map(change_of, outcome.changes)),
             conflicts=Listing(map(_conflict, left(outcome))),
             rows={os.fsdecode(table.clash.path): table.rows for table in outcome.plan.tables},
+            gone=outcome.gone,
         )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 from kamld import ids
 from kamld.api.branches import Branches
@@ -16,12 +17,13 @@ from kamld.api.folders import Where
 from kamld.api.health import verbs as health
 from kamld.api.health.values import Purge
 from kamld.api.mounted import Mounted
-from kamld.api.shown import Listing, html, plain, size
-from kamld.api.version import Checkout, Listed, Version
+from kamld.api.shown import Line, Listing, html, many, plain, size
+from kamld.api.version import Version, checked
 from kamld.api.versions.differences import Change, Look
+from kamld.api.versions.values import Checkout, Listed
 from kamld.changes.checks import parse_rule
 from kamld.changes.refs import remove_ref
-from kamld.errors import KamldError, NotFound, UsageError
+from kamld.errors import Invalid, KamldError, NotFound, UsageError
 from kamld.records.history import Dataset as Record
 from kamld.records.history import RefKind
 from kamld.records.names import MAIN, Reference, parse_revision
@@ -42,8 +44,8 @@ class Name:
         return {"name": self.name, "kind": self.kind, "version": ids.short(self.commit)}
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
+@dataclass(frozen=True, slots=True, repr=False)
+class Used(Line):
     """What a dataset takes, in bytes: its newest version and all versions as files, what they take in the
     hub, of that what no other has too, and what the newest version does not need."""
 
@@ -54,11 +56,18 @@ class Used:
     stored: int
     alone: int
     history: int
+    _headed: ClassVar[bool] = True
 
     def _shown(self) -> dict[str, str]:
         sizes = ("newest", "as_files", "stored", "alone", "history")
         shown = {word.replace("_", " "): size(getattr(self, word)) for word in sizes}
         return {"name": self.name, "versions": f"{self.versions:,}"} | shown
+
+    def _line(self) -> str:
+        kept = f"{size(self.stored)} in the hub, {size(self.alone)} of that its own"
+        old = f"{size(self.history)} for what is not in the newest"
+        files = f"{size(self.as_files)} as files, the newest {size(self.newest)}"
+        return f"{self.name}: {many(self.versions, 'version')}, {files}; {kept}, {old}"
 
 
 class Dataset(Branches):
@@ -77,6 +86,15 @@ class Dataset(Branches):
         except NotFound:
             return False
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            """Only of what is not there."""
+            if not name.startswith("_") and hasattr(Version, name):
+                of = f"a version has it: .at().{name}, or .at(REVISION).{name}"
+                raise AttributeError(f"A {self.kind} has no {name}; {of}.", name=name, obj=self)
+            raise AttributeError(f"A {self.kind} has no {name}.", name=name, obj=self)
+
     # Versions
 
     def at(self, revision: str = MAIN) -> Version:
@@ -94,10 +112,15 @@ class Dataset(Branches):
         """The same as `at`: a version shows itself."""
         return self.at(revision)
 
-    def log(self, revision: str = MAIN, count: int | None = None, path: str = "") -> Listing[Version]:
-        """This version and those before it, newest first, at most `count`; with a `path` (a file, folder
-        or pattern) only those that changed it. Raises as `at`."""
-        return Listing(islice(self.at(revision)._history(path), count))
+    def log(self, revision: str = MAIN, *, path: str = "", limit: int | None = None) -> Listing[Version]:
+        """This version and those before it, newest first: all, or at most `limit`; with a `path` (a file,
+        folder or pattern) only those that changed it. Raises Invalid (bad_limit), NotFound (unknown_path,
+        no_match), and as `at`."""
+        version = self.at(revision)
+        found = Listing(islice(version._history(path), checked(limit)))
+        if not found:  # for nothing that is, or ever was, has that path
+            raise version._no_path(path)
+        return found
 
     def diff(
         self, old: str | None = None, new: str | None = None, *, folder: Where | None = None,
@@ -126,13 +149,14 @@ class Dataset(Branches):
         """The content of a file of any version. Raises as `Version.cat` and `at`."""
         return self.at(revision).cat(path)
 
-    def checkout(self, folder: Where | None = None, revision: str = MAIN, path: str = "") -> Checkout:
-        """The files of a version in a new folder. Raises as `Version.checkout` and `at`."""
-        return self.at(revision).checkout(folder, path)
+    def checkout(self, revision: str = MAIN, folder: Where | None = None, *, path: str = "") -> Checkout:
+        """The files of a version in a new folder, by default one of the name here. Raises as
+        `Version.checkout` and `at`."""
+        return self._for_folder(revision).checkout(folder, path=path)
 
-    def mount(self, folder: Where | None = None, revision: str = MAIN, *, write: bool = False) -> Mounted:
+    def mount(self, revision: str = MAIN, folder: Where | None = None, *, write: bool = False) -> Mounted:
         """The files of a version as a folder, without a copy. Raises as `Version.mount` and `at`."""
-        return self.at(revision).mount(folder, write=write)
+        return self._for_folder(revision).mount(folder, write=write)
 
     def du(self) -> Used:
         """What its versions take in the hub. Reads as much as `Hub.du`: others may share it. Raises
@@ -144,7 +168,7 @@ class Dataset(Branches):
     # Names
 
     def branch(
-        self, name: str, at: str = MAIN, *, protect: Sequence[str] | None = None,
+        self, name: str, revision: str = MAIN, *, protect: Sequence[str] | None = None,
         checks: Sequence[str] = (), remove: bool = False,
     ) -> Version:  # fmt: skip
         """Make a branch at a version, and give that. With `protect`, which may be `()`, it is protected as
@@ -154,33 +178,34 @@ class Dataset(Branches):
         if remove:
             if protect is not None or checks:
                 raise UsageError("usage", "What is removed is not protected.")
-            return self._remove("branch", name, at)
+            return self._remove("branch", name, revision)
         for rule in protect or ():
             parse_rule(rule)
-        made = self._set("branch", name, at)
+        made = self._set("branch", name, revision)
         if protect is not None or checks:
             self.protect(name, require=protect or (), checks=checks)
         return made
 
-    def tag(self, name: str, at: str = MAIN, *, remove: bool = False) -> Version:
+    def tag(self, name: str, revision: str = MAIN, *, remove: bool = False) -> Version:
         """Give a version a name that stays, or take that away. Raises as `branch`."""
-        return self._remove("tag", name, at) if remove else self._set("tag", name, at)
+        return (self._remove if remove else self._set)("tag", name, revision)
 
-    def alias(self, name: str, at: str = MAIN, *, remove: bool = False) -> Version:
+    def alias(self, name: str, revision: str = MAIN, *, remove: bool = False) -> Version:
         """Give a version a name that may move, or take that away. Raises as `branch`."""
-        return self._remove("alias", name, at) if remove else self._set("alias", name, at)
+        return (self._remove if remove else self._set)("alias", name, revision)
 
     def purge(
-        self, path: str, *, reason: str, every_version: bool = False, at: str = MAIN, dry_run: bool = False
-    ) -> Purge:
+        self, path: str, *, reason: str, revision: str = MAIN, every_version: bool = False,
+        dry_run: bool = False,
+    ) -> Purge:  # fmt: skip
         """Remove a file's content from the hub for good, whichever versions and datasets list it, or that
         of all files of a folder. `every_version`: all contents that the path ever had here. `dry_run`
         says what would go. It cannot be undone.
 
         Raises NotFound (unknown_path), Invalid (no_content, no_reason), Conflict (older_hub, purging,
-        hub_in_use: then `kamld purge --finish` ends it).
+        hub_in_use: then `Hub.finish_purges` ends it).
         """
-        text = f"{self.name}@{at}:{path}"
+        text = f"{self.name}@{revision}:{path}"
         return health.purge(self._app, text, reason, every_version=every_version, dry_run=dry_run)
 
     def names(self) -> Listing[Name]:
@@ -211,15 +236,24 @@ class Dataset(Branches):
     def _resolve(self, revision: str) -> Resolved:
         return self._app.repository.resolve(Reference(self._name, parse_revision(revision)))
 
-    def _remove(self, kind: RefKind, name: str, at: str) -> Version:
-        if at != MAIN:
-            raise UsageError("usage", f"A {kind} is removed by its name alone: leave out `at`.")
+    def _for_folder(self, revision: str) -> Version:
+        """As `at`; a folder's name in its place is the likeliest mistake."""
+        try:
+            return self.at(revision)
+        except (NotFound, Invalid) as error:
+            if error.code in ("unknown_revision", "bad_revision"):
+                error.hint = f'{error.hint} A folder is named second, or folder="{plain(revision)}".'.strip()
+            raise
+
+    def _remove(self, kind: RefKind, name: str, revision: str) -> Version:
+        if revision != MAIN:
+            raise UsageError("usage", f"A {kind} is removed by its name alone: leave out the revision.")
         record, repository = self._record(), self._app.repository
         commit_id = remove_ref(repository, record, kind, name, author=self._app.author)
         return self._version(record, repository, commit_id)
 
-    def _set(self, kind: str, name: str, at: str) -> Version:
-        version = self.at(at)
+    def _set(self, kind: RefKind, name: str, revision: str) -> Version:
+        version = self.at(revision)
         self._app.repository.set_ref(self._record(), name, kind, version.id, author=self._app.author)
         return version
 

@@ -8,14 +8,22 @@ from typing import BinaryIO
 
 from kamld import ids
 from kamld.api.folders import Folders, Where
-from kamld.api.shown import Listing, plain
+from kamld.api.shown import Line, Listing, many, plain, size
 from kamld.api.version import Version
-from kamld.api.versions.differences import Change, change_of
+from kamld.api.versions.differences import Change, change_of, counted
 from kamld.app import App
 from kamld.blobs.foreign import is_bucket
 from kamld.changes.protecting import check_removable
 from kamld.errors import UsageError
-from kamld.exchange import export, export_to_bucket, fetch_left, import_from, recognise
+from kamld.exchange import (
+    export,
+    export_file,
+    export_to_bucket,
+    fetch_left,
+    file_target,
+    import_from,
+    recognise,
+)
 from kamld.reading.choose import chosen
 from kamld.reading.folders import Folders as Paths
 from kamld.records.history import SplitPart
@@ -26,8 +34,8 @@ from kamld.store import Entries
 from kamld.store.refs.revisions import Resolved
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
+@dataclass(frozen=True, slots=True, repr=False)
+class Imported(Line):
     """`changed` False: nothing had changed there, and `version` is the newest that came from it. `landed` as
     in `Committed`. `versions`: how many are new, where a history came. `remarks`: what did not come."""
 
@@ -37,7 +45,7 @@ class Imported:
     source: str
     kind: str  # folder, file, archive, bucket, address, mlflow, huggingface, dvc, croissant
     branch: str
-    landed: str
+    landed: str | None
     changes: Sequence[Change]
     bytes_read: int
     bytes_added: int
@@ -45,9 +53,19 @@ class Imported:
     tags: tuple[str, ...]
     remarks: tuple[str, ...]
 
+    def _line(self) -> str:
+        label, source = self.version._where, plain(self.source)
+        if self.landed is None:
+            return f"{label}: nothing had changed in {source}, so there is no new version"
+        came = f"{many(self.versions, 'version')}, " if self.versions > 1 else ""
+        apart = ", kept apart" if self.landed == "kept" else ""
+        left = f"; {many(len(self.remarks), 'remark')}" if self.remarks else ""
+        what = f"{came}{counted(self.changes)}, {size(self.bytes_added)} new"
+        return f"{label} on {plain(self.branch)}{apart}, from {source}: {what}{left}"
 
-@dataclass(frozen=True, slots=True)
-class Exported:
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Exported(Line):
     """`kind`: folder, tar, tar.gz, tar.zst, zip or bucket. Of a bucket: `put` of the files differed, and
     `left_there` are files of earlier exports that this version does not have."""
 
@@ -57,6 +75,11 @@ class Exported:
     bytes: int
     put: int = 0
     left_there: tuple[str, ...] = ()
+
+    def _line(self) -> str:
+        put = f", {self.put:,} of them put" if self.kind == "bucket" else ""
+        left = f"; {many(len(self.left_there), 'file')} of earlier exports left there" * bool(self.left_there)
+        return f"{plain(self.target)}, {self.kind}: {many(self.files, 'file')}{put}, {size(self.bytes)}{left}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +93,7 @@ class Part:
 
     def _shown(self) -> dict[str, str]:
         name, of = self.version.name, ids.short(self.version.id)
-        return {"name": plain(name), "version": of, "examples": f"{self.examples:,}"}
+        return {"name": plain(name), "version": of, "examples": many(self.examples, "example")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +122,14 @@ class Derived(Folders):
     """Of one dataset or model."""
 
     def import_(
-        self, source: Where, message: str = "", *, branch: str = "", kind: str = "", sha256: str = "",
+        self, source: Where, message: str = "", *, into: str | None = None, kind: str = "", sha256: str = "",
         reference: bool = False, leave_out_missing: bool = False,
     ) -> Imported:  # fmt: skip
         """Bring files from elsewhere as a new version; no folder is made. The same again: what changed.
 
         `source`: a folder, archive, file, web address, bucket, DVC repository (with its history) or Croissant
-        description; `kind` takes it for one of these. `reference`: the files stay where they are.
-        `leave_out_missing`: what a DVC cache lacks.
+        description; `kind` takes it for one of these. `into`: a branch, main unless said. `reference`: the
+        files stay where they are. `leave_out_missing`: what a DVC cache lacks.
 
         Raises NotFound (no_such_source), Conflict (name_taken), Invalid (unsafe_path, damaged_archive,
         other_checksum, missing_content …), SystemFault; then nothing has landed.
@@ -123,15 +146,15 @@ class Derived(Folders):
         )
         done = import_from(
             repository, found, self._name, local=aside, author=app.author, message=message,
-            model=self.kind == "model", branch=branch, reference=reference, leave_out=leave_out_missing,
+            model=self.kind == "model", branch=into or "", reference=reference, leave_out=leave_out_missing,
         )  # fmt: skip
         landed = done.committed.landed if done.committed else None
         commit_id = done.committed.commit_id if done.committed else done.base or ""
         return Imported(
             version=self._version(done.dataset, repository, commit_id), changed=landed is not None,
             created=done.created, source=done.source.source, kind=done.source.kind,
-            branch=landed.branch if landed else done.branch or branch or MAIN,
-            landed=landed.how if landed else "moved",
+            branch=landed.branch if landed else done.branch or into or MAIN,
+            landed=landed.how if landed else None,
             changes=Listing(map(change_of, done.changes)), bytes_read=done.bytes_read,
             bytes_added=done.bytes_added, versions=done.versions if landed or done.tags else 0,
             tags=done.tags, remarks=done.remarks,
@@ -144,14 +167,15 @@ class Derived(Folders):
         return fetch_left(repository, repository.tree(self._at(revision).commit).entries())[0]
 
     def export(
-        self, target: Where | BinaryIO, revision: str = MAIN, path: str = "", *,
+        self, target: Where | BinaryIO, *, revision: str = MAIN, path: str = "",
         overwrite: bool = False, delete: bool = False, dry_run: bool = False,
     ) -> Exported:  # fmt: skip
         """Write a version, or what is at a path or pattern of it, for those who have no kamld.
 
-        `target`: a new folder, a new .tar, .tar.gz, .tar.zst or .zip file, a binary file (which gets a tar),
-        or s3://BUCKET/PREFIX, where only what differs is put; the options are for that: `overwrite` what
-        others put there, `delete` what earlier exports put and this version lacks, `dry_run`.
+        `target`: a new folder (of one file: that file, or a folder for it), a new .tar, .tar.gz, .tar.zst or
+        .zip file, a binary file (which gets a tar), or s3://BUCKET/PREFIX, where only what differs is put;
+        the options are for that: `overwrite` what others put there, `delete` what earlier exports put and
+        this version lacks, `dry_run`.
 
         Raises NotFound (unknown_path …), Conflict (target_exists), Invalid (name_not_kept), SystemFault.
         """
@@ -163,6 +187,11 @@ class Derived(Folders):
             return _to_bucket(app, target, resolved, entries, overwrite, delete, dry_run)
         if overwrite or delete or dry_run:
             raise UsageError("usage", "overwrite, delete and dry_run are for buckets.")
+        if isinstance(target, str | os.PathLike):
+            file = file_target(entries, path.strip("/"), os.fspath(target), app.folder)
+            if file:
+                done = export_file(repository.objects, entries.row(0), file)
+                return Exported(str(file), done.kind, done.files, done.bytes)
         place = Path(app.folder, target) if isinstance(target, str | os.PathLike) else target
         done = export(repository.objects, resolved.commit, entries, place, threads=app.threads)
         return Exported(str(place), done.kind, done.files, done.bytes)

@@ -19,10 +19,11 @@ from kamld.api.connect import connect
 from kamld.app import App
 from kamld.errors import Invalid, NotFound
 from kamld.reading.folders import Folders
+from kamld.records.kinds import FOLDER, SYMLINK
 from kamld.records.names import MAIN, Reference, parse_name, parse_revision
 from kamld.store import Tree
 from kamld.store.refs.revisions import Resolved
-from kamld.store.trees import FOLDER, SYMLINK, Entry
+from kamld.store.trees.entries import Entry
 
 _TREES_KEPT = 16
 _LINKS_MAX = 40  # as Linux has it

@@ -1,16 +1,19 @@
 """What a dataset or model does with working folders, by the names of the command line."""
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from kamld import ids
-from kamld.api.shown import Listing, plain
+from kamld.api.connect import connect
+from kamld.api.shown import Line, Listing, many, plain, size
+from kamld.api.spoken import Spoken
 from kamld.api.version import Version
-from kamld.api.versions.differences import Change, Look, change_of
+from kamld.api.versions.differences import Change, Look, change_of, counted
 from kamld.app import App
-from kamld.errors import Conflict, NotFound, UsageError
+from kamld.errors import Conflict, Invalid, NotFound, UsageError
 from kamld.records.history import Dataset as Record
 from kamld.records.names import MAIN, Name, Reference, parse_revision
 from kamld.store import Repository
@@ -23,31 +26,48 @@ from kamld.workspace.status import changes_since
 from kamld.workspace.switch import restore, switch, switch_to_new
 
 Where = str | os.PathLike[str]
+_PATHS_SHOWN = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+@dataclass(frozen=True, slots=True, repr=False)
+class Committed(Line):
     """`changed` False: nothing had changed, and `version` is what was there before. `amended`: `version`
     took that one's place.
 
-    `landed`: moved (onto the branch), merged (with what others committed meanwhile), carried (only what was
-    changed, since what the folder came from was taken back or replaced; `version` is the folder's), or kept
-    (apart, as `branch`, because others had changed the same files: `conflicts`).
+    `landed`: None where nothing had changed; else moved (onto the branch), merged (with what others committed
+    meanwhile), carried (only what was changed, since what the folder came from was taken back or replaced;
+    `version` is the folder's), or kept (apart, as `branch`, because others had changed the same files:
+    `conflicts`).
     """
 
     version: Version
     changed: bool
     created: bool
     branch: str
-    landed: str
+    landed: str | None
     changes: Sequence[Change]
     conflicts: tuple[str, ...]
     bytes_added: int
     amended: bool = False
 
+    def _line(self) -> str:
+        label = self.version._where
+        if self.landed is None:
+            on = "" if self.branch == MAIN else f" on {plain(self.branch)}"
+            return f"{label}{on}: nothing had changed, so there is no new version"
+        where = f"{label} on {plain(self.branch)}"
+        if self.landed == "kept":
+            some = plain(", ".join(self.conflicts[:_PATHS_SHOWN]))
+            more = ", …" if len(self.conflicts) > _PATHS_SHOWN else ""
+            return f"{where}, kept apart, for others had changed the same: {some}{more}"
+        how = {"merged": ", beside what others had committed", "carried": ", only what was changed here"}
+        told = "amended, " if self.amended else ""
+        what = f"{told}{counted(self.changes)}, {size(self.bytes_added)} new"
+        return f"{where}: {what}{how.get(self.landed, '')}"
 
-@dataclass(frozen=True, slots=True)
-class Switched:
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Switched(Line):
     """`branch` None: the folder is on no branch. `changes`: what was done to its files. `own_changes`: how
     many of your own are still there."""
 
@@ -56,18 +76,30 @@ class Switched:
     changes: Sequence[Change]
     own_changes: int
 
-    def _shown(self) -> dict[str, str]:
-        return {"branch": plain(self.branch or "no branch"), "version": ids.short(self.version.id)}
+    def _line(self) -> str:
+        where = f"on {plain(self.branch)}" if self.branch else "on no branch"
+        own = f"; {many(self.own_changes, 'change')} of your own still there" if self.own_changes else ""
+        return f"{self.version._where}, {where}: {counted(self.changes)}{own}"
 
 
-class Folders:
+class Folders(Spoken):
     """Of one dataset or model, in whatever folders it is worked on."""
 
     kind = "dataset"
 
     def __init__(self, app: App, name: str) -> None:
         self._app = app
-        self._name = app.name(name)
+        try:
+            self._name = app.name(name)
+        except Invalid as error:
+            word, at, revision = name.partition("@")
+            if at and ":" not in name:
+                error.hint = f"A version of it: kamld.{self.kind}({json.dumps(word)})[{json.dumps(revision)}]"
+            raise
+
+    def __reduce__(self) -> Any:  # for workers of a pool and the like, which open the hub again
+        hub = self._app.settings.hub if self._app.hub_named else None
+        return _reopened, (type(self), hub, str(self._name))
 
     def init(self, folder: Where, *, bind: str | None = None) -> Version:
         """Begin it with a folder, which may be empty or not there yet; its first version has no files.
@@ -103,7 +135,10 @@ class Folders:
         if message is not None and not message.strip():
             raise UsageError("usage", "The message is empty: say what changed, in your words.")
         if message is None and not amend:
-            raise UsageError("usage", "A commit needs a message: say what changed, in your words.")
+            raise UsageError(
+                "usage", "A commit needs a message: say what changed, in your words.",
+                f'.commit({json.dumps(os.fspath(folder))}, "…")',
+            )  # fmt: skip
         if branch is not None and amend:
             raise UsageError("usage", "What is amended stays on its branch: leave out branch, or amend.")
         app, target = self._app, self._folder(folder)
@@ -121,7 +156,7 @@ class Folders:
         landed = committed.landed if committed else None
         return Committed(
             version=self._version(done.dataset, repository, commit_id), changed=committed is not None,
-            created=done.created, branch=done.branch, landed=landed.how if landed else "moved",
+            created=done.created, branch=done.branch, landed=landed.how if landed else None,
             changes=Listing(map(change_of, done.changes)),
             conflicts=tuple(os.fsdecode(path) for path in landed.conflicts) if landed else (),
             bytes_added=done.bytes_added, amended=done.amended,
@@ -151,21 +186,24 @@ class Folders:
             Listing(map(change_of, done.changes)), done.kept,
         )  # fmt: skip
 
-    def restore(self, folder: Where, *paths: str, at: str | None = None) -> Listing[Change]:
+    def restore(self, folder: Where, *paths: str, revision: str | None = None) -> Listing[Change]:
         """Have files or folders (by default all) back as they are in the version that the folder comes from,
-        or `at` another one; what was done to them. New files stay.
+        or another `revision`; what was done to them. New files stay.
 
         Raises NotFound (unknown_path, not_bound, unknown_revision), Conflict (folder_busy), SystemFault.
         """
         repository, top, binding, record = self._own(folder)
         commit_id = binding.commit
-        if at is not None:
+        if revision is not None:
             name = Name(record.project, record.name)
-            commit_id = repository.resolve(Reference(name, parse_revision(at))).commit_id
+            commit_id = repository.resolve(Reference(name, parse_revision(revision))).commit_id
         wanted = [os.fsencode(path.strip("/")) for path in paths or [""]]
         return Listing(map(change_of, restore(repository, top, wanted, commit_id)))
 
     # Ways
+
+    def _own_names(self) -> frozenset[str]:
+        return frozenset((str(self._name), self._name.said, self._name.name))
 
     def _check(self, record: Record) -> Record:
         if record.kind != self.kind:
@@ -181,7 +219,10 @@ class Folders:
         record = bound_dataset(repository, top, binding)
         present = Name(record.project, record.name)
         if present != self._name:
-            raise Conflict("bound_elsewhere", f"{top} is a folder of {present}.")
+            raise Conflict(
+                "bound_elsewhere", f"{top} is a folder of {present}.",
+                f'Its own handle does that: kamld.{record.kind}("{present}")',
+            )  # fmt: skip
         return repository, top, binding, record
 
     def _beside(self, folder: Where, revision: str | None, look: Look) -> Listing[Change]:
@@ -194,10 +235,14 @@ class Folders:
         return look.at(repository, changes_since(top, binding, repository, tree), top)
 
     def _version(self, record: Record, repository: Repository, commit_id: str) -> Version:
-        return Version(self._app, Resolved(record, commit_id, repository.commit(commit_id), None))
+        return Version(self._app, Resolved(record, commit_id, repository.commit(commit_id), None), repository)
 
     def _folder(self, given: Where) -> Path:
         folder = Path(self._app.folder, given).resolve()
         if not folder.is_dir():
             raise NotFound("no_such_folder", f"There is no folder {given}.", "Name a folder that is there.")
         return folder
+
+
+def _reopened(sort: type[Folders], hub: str | None, name: str) -> Folders:
+    return sort(connect(hub, None), name)

@@ -1,5 +1,6 @@
 """A whole hub as a handle: what is in it, and the verbs that are about all of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import overload
@@ -9,8 +10,9 @@ from kamld.api.connect import connect
 from kamld.api.dataset import Dataset, Model, Used, used_of
 from kamld.api.folders import Where
 from kamld.api.health import verbs as health
-from kamld.api.health.values import Examined, Hole, Soundness
-from kamld.api.shown import Listing, html, plain, size
+from kamld.api.health.values import Examined, Finished, Hole, Soundness
+from kamld.api.shown import Line, Listing, html, many, plain, size
+from kamld.api.spoken import Spoken
 from kamld.app import App
 from kamld.app.catalog import open_catalog
 from kamld.app.kept import why_kept
@@ -40,8 +42,8 @@ class Named:
         }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+@dataclass(frozen=True, slots=True, repr=False)
+class Usage(Line):
     """What takes the space, in bytes. `shared`: what several datasets have, once. `other`: what runs
     printed, what was removed or taken back, what nothing needs."""
 
@@ -50,9 +52,15 @@ class Usage:
     other: int
     total: int
 
+    def _line(self) -> str:
+        return f"{size(self.total)}, of that {size(self.shared)} shared and {size(self.other)} other"
 
-@dataclass(frozen=True, slots=True)
-class Rebuilt:
+    def _below(self) -> Sequence[Listing[Used]]:
+        return (self.datasets,)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Rebuilt(Line):
     """`damaged`: what could not be read and is left out, in sentences or by key."""
 
     objects: int
@@ -60,9 +68,16 @@ class Rebuilt:
     runs: int
     damaged: tuple[str, ...]
 
+    def _line(self) -> str:
+        found = ", ".join(
+            many(count, word)
+            for count, word in ((self.objects, "object"), (self.commits, "commit"), (self.runs, "run"))
+        )
+        return f"{found}; {len(self.damaged):,} damaged"
 
-@dataclass(frozen=True, slots=True)
-class Collection:
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Collection(Line):
     """`packs` with `bytes` of garbage are marked since then, or would be; `deleted_packs` of `freed` bytes
     had been marked long enough, and are gone. `waits_for`: what those do who began before the marking."""
 
@@ -72,6 +87,14 @@ class Collection:
     deleted_packs: int = 0
     freed: int = 0
     waits_for: tuple[str, ...] = ()
+
+    def _line(self) -> str:
+        garbage = f"{many(self.packs, 'pack')} with {size(self.bytes)} of garbage"
+        what = garbage if self.packs else "no garbage"
+        marked = f"{what}, marked {self.since[:19]}Z" if self.since and self.packs else what
+        gone = f"; {size(self.freed)} given back" if self.deleted_packs else ""
+        waits = f"; waits for {plain(', '.join(self.waits_for))}" if self.waits_for else ""
+        return f"{marked}{gone}{waits}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +109,7 @@ class Need:
         return {"version": ids.short(self.commit) if self.commit else "", "kept by": plain(self.kept_by)}
 
 
-class Hub:
+class Hub(Spoken):
     """Made by `kamld.hub`."""
 
     def __init__(self, app: App) -> None:
@@ -185,7 +208,7 @@ class Hub:
         """What was purged, oldest first. Raises SystemFault."""
         return health.purges(self._app)
 
-    def finish_purges(self) -> Listing[Hole]:
+    def finish_purges(self) -> Finished:
         """End purges that were begun and stopped; what that removed. Raises as `Dataset.purge`."""
         return health.finish_purges(self._app)
 

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+from kamld.api.spoken import Spoken
 from kamld.app import App
 from kamld.app.mounts import mount, mounts_folder
 from kamld.mount import end, find
 from kamld.store.refs.revisions import Resolved
 
 
-class Mounted:
+class Mounted(Spoken):
     """`with version.mount("there") as folder:` unmounts at the end; else `umount` does."""
 
     def __init__(self, folder: Path, mounts: Path) -> None:

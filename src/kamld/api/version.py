@@ -3,29 +3,33 @@
 import builtins
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from kamld import ids
+from kamld.api.connect import connect
 from kamld.api.mounted import Mounted, mounted
-from kamld.api.shown import Listing, html, plain, size
+from kamld.api.shown import Line, Listing, html, many, plain, size
+from kamld.api.spoken import Spoken
 from kamld.api.versions.differences import Change, Look
 from kamld.api.versions.training import FileStream, tensorflow_dataset, torch_dataset
+from kamld.api.versions.values import Checkout, Listed
 from kamld.app import App
-from kamld.errors import NotFound
+from kamld.errors import Invalid, NotFound
 from kamld.reading import File, Files, Reader, Table, files_of, table_of
 from kamld.reading.about import about
 from kamld.reading.choose import chosen, no_such, one_file, pattern_of
 from kamld.reading.files import KINDS, file_of
 from kamld.reading.folders import Folders
 from kamld.reading.history import steps
+from kamld.records.kinds import FOLDER
 from kamld.records.names import Reference, parse_revision
-from kamld.store import Tree
+from kamld.store import Repository, Tree
 from kamld.store.refs.revisions import Resolved
-from kamld.store.trees import FOLDER, diff
+from kamld.store.trees import diff, present
 from kamld.workspace import check_out
 
 if TYPE_CHECKING:
@@ -33,21 +37,8 @@ if TYPE_CHECKING:
     import torch
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A file, or a folder (which has no size), directly in the folder that was listed."""
-
-    path: str
-    kind: str  # file, executable, link, folder
-    size: int | None
-
-    def _shown(self) -> dict[str, str]:
-        mark = "/" if self.kind == "folder" else ""
-        return {"size": "" if self.size is None else size(self.size), "path": plain(self.path) + mark}
-
-
-@dataclass(frozen=True, slots=True)
-class About:
+@dataclass(frozen=True, slots=True, repr=False)
+class About(Line):
     """What is known about a path. `kind`: file, executable, link, folder or pattern; `id` and, of a
     table, `columns` (name: type) are of single files. `changed` is the newest version that changed it."""
 
@@ -59,24 +50,32 @@ class About:
     columns: dict[str, str]
     changed: "Version | None"
 
-
-@dataclass(frozen=True, slots=True)
-class Checkout:
-    """`bound`: it is a folder to work in and commit from; else an export."""
-
-    folder: Path
-    bound: bool
-    files: int
-    bytes: int
+    def _line(self) -> str:
+        count = f"{many(self.files, 'file')}, " if self.kind in ("folder", "pattern") else ""
+        typed = ", ".join(f"{plain(name)} {sort}" for name, sort in self.columns.items())
+        columns = f"; columns: {typed}" if typed else ""
+        changed = f"; changed by {self.changed._where}: {self.changed._subject}" if self.changed else ""
+        return f"{plain(self.path)}, {self.kind}: {count}{size(self.size)}{columns}{changed}"
 
 
-class Version:
+def checked(limit: int | None) -> int | None:
+    """Raises Invalid (bad_limit)."""
+    if limit is not None and limit < 1:
+        raise Invalid("bad_limit", f"limit={limit} shows nothing.", "Give 1 or more; None shows all.")
+    return limit
+
+
+class Version(Spoken):
     """An immutable version. Two handles are equal where they mean the same commit of the same hub."""
 
-    def __init__(self, app: App, resolved: Resolved) -> None:
+    def __init__(self, app: App, resolved: Resolved, repository: Repository | None = None) -> None:
+        """`repository`: the hub that it is in, if not the one of the settings."""
         self._app = app
         self._resolved = resolved
-        self._repository = app.repository
+        self._repository = repository or app.repository
+
+    def __reduce__(self) -> Any:  # for workers of a pool and the like, which open the hub again
+        return _reopened, (self._repository.blobs.location, self.name, self.id, self._resolved.branch)
 
     # What it is
 
@@ -156,13 +155,14 @@ class Version:
         """What is directly in a folder, or the files of a pattern, at most `limit`, behind the one named
         `after`: a page costs the same however many there are. Raises NotFound (unknown_path, no_match)."""
         where, behind = os.fsencode(path.strip("/")), os.fsencode(after)
+        some_of = checked(limit)
         if glob := pattern_of(self._folders, path):
             rows = self._folders.matching(glob, behind)
         elif (found := self._folders.find(where)) and found.kind == FOLDER:
             rows = self._folders.children(where, behind)
         else:
             rows = iter([found] if found else [])
-        some = list(islice(rows, limit))
+        some = list(islice(rows, some_of))
         if not some and not after and (glob or self._folders.find(where) is None):
             raise self._no_path(path)
         return Listing(
@@ -179,14 +179,16 @@ class Version:
         )
 
     def file(self, path: str) -> File:
-        """Raises NotFound (unknown_path)."""
+        """Raises NotFound (unknown_path), Invalid (not_a_file)."""
         found = self._folders.find(os.fsencode(path))
-        if found is None or found.kind == FOLDER:
+        if found is None:
             raise self._no_path(path)
+        if found.kind == FOLDER:
+            found = one_file(self._folders, path, self._where)  # which says so
         return file_of(self._repository.objects, found)
 
     def read(self, path: str) -> builtins.bytes:
-        """The content of one file. Raises NotFound (unknown_path), SystemFault."""
+        """The content of one file. Raises as `file`, and SystemFault."""
         return self.file(path).read()
 
     def cat(self, path: str) -> builtins.bytes:
@@ -196,10 +198,10 @@ class Version:
         return file_of(self._repository.objects, found).read()
 
     def open(self, path: str) -> BinaryIO:
-        """One file, to read from and seek in. Raises NotFound (unknown_path), SystemFault."""
+        """One file, to read from and seek in. Raises as `file`, and SystemFault."""
         return self.file(path).open()
 
-    def checkout(self, folder: str | os.PathLike[str] | None = None, path: str = "") -> Checkout:
+    def checkout(self, folder: str | os.PathLike[str] | None = None, *, path: str = "") -> Checkout:
         """Its files, or those of `path` (a file, a folder or a pattern), in a new folder (default: the
         name here).
 
@@ -209,7 +211,8 @@ class Version:
         entries = chosen(self._folders, path, self._where)
         target = Path(self._app.folder, folder or self._resolved.dataset.name)
         bound = check_out(self._repository, self._resolved, entries, target, threads=self._app.threads)
-        return Checkout(target, bound, len(entries), int(entries.sizes.sum()))
+        there = present(self._repository.objects, entries)[0]  # what was purged was left out
+        return Checkout(target, bound, len(there), int(there.sizes.sum()))
 
     def mount(self, folder: str | os.PathLike[str] | None = None, *, write: bool = False) -> Mounted:
         """Its files as a folder (default: the name here) of which nothing is copied; use it with `with`.
@@ -240,10 +243,12 @@ class Version:
 
     # Reading it
 
-    def table(self, path: str | None = None, columns: Sequence[str] | None = None) -> Table:
-        """A CSV, TSV, JSON Lines, Parquet or Arrow file, or several of one format by a pattern.
+    def table(self, path: str | None = None, columns: str | Sequence[str] | None = None) -> Table:
+        """A CSV, TSV, JSON Lines, Parquet or Arrow file, or several of one format by a pattern, to be had
+        as `.pandas()`, `.polars()`, `.arrow()` or in `.batches()`. `columns`: only these.
 
-        Raises NotFound (no_table, unknown_path, no_match), Invalid (which_table)."""
+        Raises NotFound (no_table, unknown_path, no_match), Invalid (which_table, unknown_column, bad_table).
+        """
         return table_of(self.files(path), path, columns)
 
     def iter(
@@ -285,21 +290,19 @@ class Version:
     # How it shows itself
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Version) and (self.id, self.name) == (other.id, other.name)
+        return isinstance(other, Version) and self._which() == other._which()
 
     def __hash__(self) -> int:
-        return hash((self.id, self.name))
+        return hash(self._which())
 
     def _shown(self) -> dict[str, str]:
-        subject = self.message.splitlines()[0] if self.message else ""
         return {
             "version": ids.short(self.id), "names": ", ".join(self.names), "time": self.time[:19] + "Z",
-            "author": plain(self.author), "message": plain(subject),
+            "author": plain(self.author), "message": self._subject,
         }  # fmt: skip
 
     def __repr__(self) -> str:
-        subject = plain(self.message.splitlines()[0]) if self.message else ""
-        return f"<{self.name}@{ids.short(self.id)}: {subject} ({', '.join(self._totals())})>"
+        return f"<{self._where}: {self._subject} ({', '.join(self._totals())})>"
 
     def _repr_html_(self) -> str:
         facts = {"name": self.name} | self._shown()
@@ -307,9 +310,20 @@ class Version:
 
     # Ways
 
+    def _which(self) -> tuple[str, str]:
+        return self.id, self._resolved.dataset.id  # which keeps its id under another name
+
+    def _own_names(self) -> frozenset[str]:
+        record = self._resolved.dataset
+        return frozenset((self.name, record.said, record.name))
+
+    @property
+    def _subject(self) -> str:
+        return plain(self.message.splitlines()[0]) if self.message else ""
+
     def _totals(self) -> tuple[str, ...]:
         tree = self._repository.kept_tree(self._resolved.commit)
-        return (f"{tree.count:,} files", size(tree.size)) if tree else ("expired",)
+        return (many(tree.count, "file"), size(tree.size)) if tree else ("expired",)
 
     @property
     def _where(self) -> str:
@@ -325,11 +339,13 @@ class Version:
         return Folders(self._repository.objects, self._tree)
 
     def _stream(self, pattern: str | None, shuffle: int | None) -> FileStream:
-        return FileStream(self._app.settings.hub, self._resolved.commit.tree, self._where, pattern, shuffle)
+        return FileStream(
+            self._repository.blobs.location, self._resolved.commit.tree, self._where, pattern, shuffle
+        )
 
     def _at(self, revision: str) -> "Version":
         reference = Reference(self._app.name(self.name), parse_revision(revision))
-        return Version(self._app, self._repository.resolve(reference))
+        return Version(self._app, self._repository.resolve(reference), self._repository)
 
     def _history(self, path: str) -> "Iterator[Version]":
         found = self._repository.log(self.id)
@@ -338,11 +354,18 @@ class Version:
             changed = steps(self._repository, self.id, raw, glob)
             found = ((step.commit_id, step.commit) for step in changed if step.changes)
         record = self._resolved.dataset
-        return (Version(self._app, Resolved(record, i, commit, None)) for i, commit in found)
+        hub = self._repository
+        return (Version(self._app, Resolved(record, i, commit, None), hub) for i, commit in found)
 
     def _other(self, commit_id: str) -> "Version":
         resolved = Resolved(self._resolved.dataset, commit_id, self._repository.commit(commit_id), None)
-        return Version(self._app, resolved)
+        return Version(self._app, resolved, self._repository)
 
     def _no_path(self, path: str) -> NotFound:
         return no_such(self._folders, path, self._where)
+
+
+def _reopened(hub: str, name: str, commit_id: str, branch: str | None) -> Version:
+    app = connect(hub, None)
+    found = app.repository.resolve(Reference(app.name(name), parse_revision(commit_id)))
+    return Version(app, replace(found, branch=branch))

@@ -19,11 +19,12 @@ from kamld.blobs.foreign import Foreign
 from kamld.errors import Conflict, Invalid, NotFound
 from kamld.records.history import Dataset
 from kamld.records.names import Name, Reference, check_word, parse_name, parse_reference
+from kamld.scan.marks import HUB_MARK
 from kamld.settings import Settings, default_hub
 from kamld.store import Repository, open_hub
+from kamld.store.hub import lost_record
 from kamld.store.refs.revisions import Resolved
 from kamld.workspace import Binding, TreeCache
-from kamld.workspace.scan import HUB_MARK
 
 LOCAL = "local"  # in the hub's folder: what is this machine's own and not part of the format
 
@@ -47,7 +48,8 @@ class App:
     def is_new(self) -> bool:
         """Whether nothing is in the place yet where hubs are by default."""
         hub = Path(self.settings.hub)
-        return hub == default_hub(self.environment) and not (hub / HUB_MARK).exists()
+        is_default = hub == default_hub(self.environment)
+        return is_default and not (hub / HUB_MARK).exists() and lost_record(FolderBlobs(hub)) is None
 
     @cached_property
     def new_repository(self) -> Repository:
@@ -135,6 +137,8 @@ class App:
             f" {quote(str(folder))} --bind {binding.full_name.said}"
         )
         if not (Path(binding.hub) / HUB_MARK).exists():
+            if lost := lost_record(FolderBlobs(Path(binding.hub))):
+                raise lost
             raise NotFound("hub_gone", f"The hub of {folder} is not at {binding.hub} any more.", again)
         repository = self._open(binding.hub, make=False)
         if binding.hub_id not in ("", repository.hub.id):

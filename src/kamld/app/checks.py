@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from kamld.app import App
-from kamld.blobs import filesystem_fault
 from kamld.changes.checks import Room
+from kamld.errors import filesystem_fault
 from kamld.store import Entries
 from kamld.workspace.leftovers import left_in, make_folder, remove_left
 from kamld.workspace.placing.files import materialise

@@ -17,7 +17,8 @@ def serve_mount(
     writable: bool, made: bool, ready: Callable[[], None],
 ) -> None:  # fmt: skip
     """Mount, and return when it is unmounted. Raises as `prepare` and `serve`."""
-    hub = app.repository.blobs.location
-    place, record, binding = prepare(mounts_folder(app), hub, resolved, revision, folder, writable=writable)
+    place, record, binding = prepare(
+        mounts_folder(app), app.repository, resolved, revision, folder, writable=writable
+    )
     record = msgspec.structs.replace(record, made=made or record.made)
     serve(app.repository, place, record, binding, ready)

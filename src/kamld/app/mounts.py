@@ -15,8 +15,9 @@ def mounts_folder(app: App) -> Path:
 def mount(app: App, resolved: Resolved, revision: str, folder: Path, *, writable: bool) -> MountRecord:
     """Mount in the background. Raises as `check_possible`, `prepare` and `start`."""
     check_possible()
-    hub = app.repository.blobs.location
-    place, record, _ = prepare(mounts_folder(app), hub, resolved, revision, folder, writable=writable)
+    place, record, _ = prepare(
+        mounts_folder(app), app.repository, resolved, revision, folder, writable=writable
+    )
     command = [*server_command(app, record), "--json", *(["--made"] if record.made else [])]
     return start(place, command, server_environment(app))
 

@@ -1,19 +1,21 @@
 """`kamld purge` wired: what a person names, what it touches, and this machine's copies of it."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from kamld import clock
 from kamld.app import App, tree_cache
 from kamld.app.mounts import mounts_folder
-from kamld.errors import Invalid, KamldError
-from kamld.mount import all_mounts
+from kamld.errors import Invalid, KamldError, NotFound
+from kamld.mount import Written, all_mounts, written_with
 from kamld.records.history import Dataset
 from kamld.records.holes import Hole
-from kamld.store import Holes
+from kamld.records.names import Reference
+from kamld.store import Holes, Repository
 from kamld.store.purge import PATIENCE_S, Purged, Told, Touched, Weight, contents, find, finish, purge, weigh
+from kamld.store.refs.revisions import resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,13 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """`mounts`: folders at which a version is shown that had it."""
+    """`mounts`: folders at which a version is shown that had it. `written`: one's own copies, in what was
+    written to mounts."""
 
     purged: Purged
     left: tuple[Left, ...]
     mounts: tuple[str, ...]
+    written: tuple[Written, ...]
 
 
 def plan(app: App, text: str, *, every_version: bool) -> Plan:
@@ -50,14 +54,42 @@ def plan(app: App, text: str, *, every_version: bool) -> Plan:
     reference = app.reference(text)
     if not reference.path:
         raise Invalid("no_path", f'"{text}" names no file.', "Name one: kamld purge NAME:PATH")
-    resolved = app.repository.resolve(reference)
-    dataset, commit = resolved.dataset, resolved.commit_id
-    ids = contents(app.repository, dataset, commit, reference.path, every_version=every_version)
+    dataset, ids = _named(app.repository, reference, every_version=every_version)
     touched = find(app.repository, ids, dataset.id)
     weight, holes = weigh(app.repository, ids), Holes(app.repository.blobs)
     before = [hole for one in sorted(ids) if (hole := holes.find(one)) and hole.done]
     purged = tuple(before) if len(before) == len(ids) and not weight.bytes else ()
     return Plan(dataset, reference.path, ids, touched, weight, purged)
+
+
+def _named(
+    repository: Repository, reference: Reference, *, every_version: bool
+) -> tuple[Dataset, dict[bytes, int]]:
+    """What is named, in which dataset: the one of this name, else those removed under it, which need not be
+    brought back for that. Raises NotFound, Invalid (no_content, ambiguous_name)."""
+    names, name = repository.names, reference.name
+    removed = () if names.find(name) else names.all_removed_from(name)
+    found: list[tuple[str, Dataset, dict[bytes, int]]] = []
+    failure: KamldError | None = None
+    for dataset in [one.dataset for one in removed] or [names.get(name)]:
+        try:
+            commit = resolve(repository.objects, repository.refs, dataset, reference.revision).commit_id
+            ids = contents(repository, dataset, commit, reference.path, every_version=every_version)
+        except (NotFound, Invalid) as error:
+            failure = failure or error
+        else:
+            found.append((commit, dataset, ids))
+    if failure and not found:
+        raise failure
+    if any(ids != found[0][2] for _, _, ids in found):
+        versions = " or ".join(f"{dataset.said}@{commit[:12]}" for commit, dataset, _ in found)
+        raise Invalid(
+            "ambiguous_name",
+            f"{len(found)} datasets that were removed had the name {name}, and have different content at"
+            f" {reference.path}.",
+            f"Name the version by its id: {versions}",
+        )
+    return found[0][1], found[0][2]
 
 
 def carry_out(
@@ -69,15 +101,15 @@ def carry_out(
         app.repository, made.contents, made.touched,
         author=app.author, reason=reason, patience=patience, told=told,
     )  # fmt: skip
-    return _done(app, done, made.touched.trees, begun)
+    return _done(app, done, made.contents, made.touched.trees, begun)
 
 
 def already(app: App, made: Plan, *, dry_run: bool) -> Done:
     """For what was purged before: what this machine may still have of it goes, but on a `dry_run`."""
     done, trees = Purged(made.purged, 0, 0, made.weight.shared), made.touched.trees
     if dry_run:
-        return Done(done, (), tuple(_mounts(app, trees)))
-    return _done(app, done, trees, _waited_for(made.purged))
+        return Done(done, (), tuple(_mounts(app, trees)), _written(app, made.contents))
+    return _done(app, done, made.contents, trees, _waited_for(made.purged))
 
 
 def go_on(app: App, *, told: Told = lambda _: None) -> Done:
@@ -86,9 +118,9 @@ def go_on(app: App, *, told: Told = lambda _: None) -> Done:
     begun = time.time()
     done = finish(app.repository, author=app.author, told=told)
     holes = Holes(app.repository.blobs)
-    ids = holes.listed()
+    purged = {bytes.fromhex(hole.id): hole.size for hole in holes.all()}
     before = begun if done.holes else _waited_for(holes.all())
-    return _done(app, done, find(app.repository, ids).trees if ids else set(), before)
+    return _done(app, done, purged, find(app.repository, purged).trees if purged else set(), before)
 
 
 def _waited_for(holes: Iterable[Hole]) -> float:
@@ -96,8 +128,13 @@ def _waited_for(holes: Iterable[Hole]) -> float:
     return max((clock.moment(hole.time).timestamp() for hole in holes if hole.done), default=0.0)
 
 
-def _done(app: App, purged: Purged, trees: set[str], before: float) -> Done:
-    return Done(purged, tuple(_forget(app, trees, before)), tuple(_mounts(app, trees)))
+def _done(app: App, purged: Purged, contents: Mapping[bytes, int], trees: set[str], before: float) -> Done:
+    left, mounts = tuple(_forget(app, trees, before)), tuple(_mounts(app, trees))
+    return Done(purged, left, mounts, _written(app, contents))
+
+
+def _written(app: App, contents: Mapping[bytes, int]) -> tuple[Written, ...]:
+    return tuple(written_with(mounts_folder(app), contents))
 
 
 def _mounts(app: App, trees: set[str]) -> Iterator[str]:

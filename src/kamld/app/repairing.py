@@ -9,6 +9,8 @@ from pathlib import Path
 from kamld.app import App
 from kamld.blobs import FolderBlobs
 from kamld.errors import Invalid, NotFound, SystemFault
+from kamld.scan.listing import scan
+from kamld.scan.marks import HUB_MARK
 from kamld.store import Repository, open_hub
 from kamld.store.fsck import (
     FolderFile,
@@ -23,7 +25,6 @@ from kamld.store.fsck import (
     repair,
     restore_hub,
 )
-from kamld.workspace.scan import HUB_MARK, scan
 
 
 def check_hub(
@@ -64,7 +65,7 @@ def _opened(app: App, hubs: Sequence[Path]) -> tuple[Repository, list[Step]]:
     try:
         return app.repository, []
     except (SystemFault, Invalid, NotFound) as error:
-        if error.code not in ("damaged_record", "not_a_hub", "no_hub"):
+        if error.code not in ("damaged_record", "not_a_hub", "no_hub", "hub_record_lost"):
             raise
         blobs = FolderBlobs(Path(app.settings.hub))
         for hub in hubs:

@@ -1,6 +1,6 @@
 """Dumb bytes under keys: the only room that talks to file systems and buckets about a hub."""
 
-from kamld.blobs.folder import FolderBlobs, filesystem_fault
+from kamld.blobs.folder import FolderBlobs
 from kamld.blobs.interface import Blobs, Changed, Listed, Missing
 from kamld.blobs.memory import MemoryBlobs
 
@@ -11,5 +11,4 @@ __all__ = [
     "Listed",
     "MemoryBlobs",
     "Missing",
-    "filesystem_fault",
 ]

@@ -4,6 +4,7 @@ A hub is not in here: this is about other people's files. What it says has no se
 texts of obstore's own errors, which may, are not passed on.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ BLOCK = 8 * 1024 * 1024  # bytes fetched by one request
 PART = 16 * 1024 * 1024  # bytes of a part, where an object is put in several
 _PARTS_MAX = 9_000  # S3 takes 10,000
 _PARTS_AT_ONCE = 3
+_KEY = re.compile(r'Path "([^"\n]*)"')  # in what obstore says of one that it cannot take
 _AMAZON = {
     "AWS_ACCESS_KEY_ID": "access_key_id",
     "AWS_SECRET_ACCESS_KEY": "secret_access_key",
@@ -95,8 +97,16 @@ class Bucket:
             return bytes(obstore.get(self._store, key, options=options).bytes())
 
     def stream(self, thing: Thing, start: int = 0) -> Iterator[bytes]:
+        """Raises as `read`."""
         for at in range(start, thing.size, BLOCK):
-            yield self.read(thing.key, at, min(at + BLOCK, thing.size), thing.etag)
+            try:
+                yield self.read(thing.key, at, min(at + BLOCK, thing.size), thing.etag)
+            except NotFound:
+                place = f"{self.top}/{thing.key}"
+                raise NotFound(
+                    "unknown_address", f"{place} was listed, and there is nothing to read: it was deleted"
+                    " meanwhile, or its key ends in a slash.", "Copy it to another key, which can be read.",
+                ) from None  # fmt: skip
 
     def put(self, key: str, content: bytes | Iterable[bytes], size: int) -> str:
         """Its etag. All or nothing: a large one goes in parts, and appears when it is whole. The server
@@ -157,6 +167,15 @@ def _fault(place: str, kind: str, text: str, done: str) -> KamldError:
         return NotFound("unknown_address", f"There is no bucket for {place}.", "Look at the address again.")
     if kind in ("NotFoundError", "FileNotFoundError"):
         return NotFound("unknown_address", f"There is nothing at {place}.", "Look at the address again.")
+    if kind == "InvalidPathError":
+        named = _KEY.search(text)
+        key = named[1] if named else place.split("/", 3)[3]
+        return Invalid(
+            "bad_key",
+            f'The key "{key}" in {"/".join(place.split("/")[:3])} cannot be a path here: a part of it is'
+            " empty, . or .., or has letters that no path has.",
+            "Copy that object to another key and delete it, or import what is beside it.",
+        )
     if kind == "PreconditionError":
         return SystemFault(
             "changed_meanwhile", f"{place} was changed while it was {done}. Nothing was changed here.",

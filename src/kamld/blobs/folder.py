@@ -6,7 +6,6 @@ waits for it and reports what went wrong. Swaps hold a lock of the operating sys
 dies with its holder, so no lock is ever stale.
 """
 
-import errno
 import fcntl
 import mmap
 import os
@@ -21,7 +20,7 @@ from zlib import crc32
 from kamld import ids
 from kamld.blobs import turns
 from kamld.blobs.interface import Buffer, Changed, Listed, Missing, check_key
-from kamld.errors import SystemFault
+from kamld.errors import filesystem_fault
 
 _PARTS_AT_ONCE = 512  # buffers handed to one writev; the kernel takes at most 1024
 _QUEUE = 3  # objects on their way to disk before `put` waits: bounds memory
@@ -226,32 +225,6 @@ class FolderBlobs:
             if missing and isinstance(error, FileNotFoundError | NotADirectoryError):
                 raise Missing(missing) from None
             raise filesystem_fault(error, self.location) from error
-
-
-def filesystem_fault(error: OSError, place: str) -> SystemFault:
-    """The machine's refusal in words; `place` is the folder that was being written or read."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return SystemFault(
-            "no_space",
-            f"The disk is full where {place} is. Nothing was changed.",
-            "Make room there and try again.",
-        )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return SystemFault(
-            "no_permission",
-            f"No permission for {error.filename or place}.",
-            "Ask its owner, or choose another folder.",
-        )
-    if error.errno == errno.ENOTCONN:
-        return SystemFault(
-            "mount_gone",
-            f"{place} is a mount that nobody serves any more.",
-            "kamld umount removes it; what was written to it is kept, and there when it is mounted again.",
-        )
-    where = f" ({error.filename})" if error.filename else ""
-    return SystemFault(
-        "io_error", f"{place}: {error.strerror or error}{where}.", "Check the disk, then try again."
-    )
 
 
 def _failures(written: Sequence[Future[None]]) -> list[BaseException]:

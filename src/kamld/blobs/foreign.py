@@ -10,9 +10,8 @@ from threading import Lock
 
 from kamld import clock
 from kamld.blobs.bucket import SCHEMES, Bucket
-from kamld.blobs.folder import filesystem_fault
 from kamld.blobs.web import Found, Web
-from kamld.errors import NotFound
+from kamld.errors import NotFound, filesystem_fault
 
 
 class Foreign:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from kamld.store import Change, Repository, Tree
 from kamld.store.commits import merge_bases
-from kamld.store.trees import Entry, diff
+from kamld.store.trees import diff
+from kamld.store.trees.entries import Entry
 
 _DEPTH = 8  # crosses below crosses that are looked into
 _UNCLEAR = 255  # the kind of an entry that equals none

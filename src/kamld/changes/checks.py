@@ -18,11 +18,13 @@ from tempfile import TemporaryFile
 from typing import IO, Literal
 
 from kamld.errors import Invalid
-from kamld.formats.table_facts import TableFacts, is_table, table_facts
+from kamld.formats.table_facts import TableFacts, has_column, is_table, table_facts
 from kamld.records.globs import Glob
 from kamld.records.history import Protection
+from kamld.records.kinds import EXECUTABLE, FILE
 from kamld.store import Change, Repository
-from kamld.store.trees import EXECUTABLE, FILE, Entries, Entry, diff
+from kamld.store.trees import diff
+from kamld.store.trees.entries import Entries, Entry
 
 _LINES = 12  # of what a failing command said last
 _TAIL = 8192  # bytes
@@ -94,6 +96,9 @@ def failures(
     rules = [parse_rule(text) for text in protection.require]
     changes = diff(old, new) if rules else []
     found = [failure for change in changes for failure in _broken(repository, rules, change)]
+    for rule in rules if changes else ():
+        tables = [] if rule.paths else tables_without(repository, new.entries(), rule)
+        found += [Failure(rule.text, path, f'no table has a column "{rule.column}"') for path in tables[:1]]
     if found or not protection.checks:
         return found
     if room is None:
@@ -103,6 +108,24 @@ def failures(
             if failure := _run(command, folder, room.environment):
                 return [failure]
     return []
+
+
+def tables_without(repository: Repository, entries: Entries, rule: Rule) -> list[bytes]:
+    """The tables that a rule about a column is about, where none of them has it. What cannot be read is not
+    among them."""
+    found: list[bytes] = []
+    for at, path in enumerate(entries.paths if rule.column else ()):
+        entry = _table(path, entries.row(at)) if is_table(_suffix(path)) and rule.is_about(path) else None
+        if entry is None:
+            continue
+        try:
+            with BufferedReader(repository.objects.open(entry.id)) as file:
+                if has_column(file, _suffix(path), rule.column):
+                    return []
+        except Invalid:
+            continue
+        found.append(path)
+    return found
 
 
 def _broken(repository: Repository, rules: list[Rule], change: Change) -> Iterator[Failure]:
@@ -128,13 +151,16 @@ def _broken(repository: Repository, rules: list[Rule], change: Change) -> Iterat
 
 
 def _table(path: bytes, entry: Entry | None) -> Entry | None:
-    suffix = os.path.splitext(os.fsdecode(path))[1]
-    return entry if entry and entry.kind in (FILE, EXECUTABLE) and is_table(suffix) else None
+    return entry if entry and entry.kind in (FILE, EXECUTABLE) and is_table(_suffix(path)) else None
+
+
+def _suffix(path: bytes) -> str:
+    return os.path.splitext(os.fsdecode(path))[1]
 
 
 def _facts(repository: Repository, entry: Entry, path: bytes) -> TableFacts:
     with BufferedReader(repository.objects.open(entry.id)) as file:
-        return table_facts(file, os.path.splitext(os.fsdecode(path))[1])
+        return table_facts(file, _suffix(path))
 
 
 def _schema_change(

@@ -17,8 +17,9 @@ from kamld.formats.pictures import PictureDiff
 from kamld.formats.tables import TableDiff
 from kamld.formats.text import TEXT_MAX, TextDiff, compare_texts, read_text
 from kamld.records.globs import Glob
+from kamld.records.kinds import EXECUTABLE, FILE
 from kamld.store import Change, Repository
-from kamld.store.trees import EXECUTABLE, FILE, Entry
+from kamld.store.trees.entries import Entry
 
 _FILES = (FILE, EXECUTABLE)
 

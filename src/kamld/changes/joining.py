@@ -5,14 +5,15 @@ side only: as there. By both alike: no conflict. The content by one and the kind
 other: both. A file renamed is one removed and one added.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal
 
 from kamld.changes.bases import Changes, is_unclear, same
+from kamld.records.kinds import EXECUTABLE, FILE, FOLDER
 from kamld.store import Change
-from kamld.store.trees import EXECUTABLE, FILE, FOLDER, Entry
+from kamld.store.trees.entries import Entry
 
 Side = Literal["ours", "theirs"]
 Why = Literal[
@@ -38,6 +39,15 @@ class Clash:
         """What a decision about it is about: as long as this is the same, the decision holds."""
         parts = [b"%d %s" % (e.kind, e.id) if e else b"-" for e in (self.base, self.ours, self.theirs)]
         return sha256(b"\0".join([*parts, *self.below])).hexdigest()
+
+    def purged(self, gone: Collection[bytes]) -> str:
+        """Which of its sides are among the contents that are `gone`, in words."""
+        sides = (("ours", self.ours), ("theirs", self.theirs))
+        words = [word for word, entry in sides if entry and entry.id in gone]
+        if words:
+            return f"{' and '.join(words)} {'was' if len(words) == 1 else 'were'} purged"
+        tells = self.may_be_tables and self.base and self.base.id in gone
+        return "what both began with was purged" if tells else ""
 
     @property
     def may_be_tables(self) -> bool:

@@ -24,12 +24,14 @@ from kamld.errors import Conflict, Invalid, NotFound
 from kamld.formats.tables import RowConflict
 from kamld.records.globs import Glob
 from kamld.records.history import Dataset, Protection
+from kamld.records.kinds import EXECUTABLE, FILE
 from kamld.records.merging import PendingMerge, Resolution
 from kamld.records.names import Name, Reference, parse_revision
-from kamld.store import Change, Repository, Source, Version
+from kamld.store import Change, Repository, Source, Version, purged
 from kamld.store.commits import is_ancestor
 from kamld.store.refs.landing import apply, is_conflict_branch, move_branch
-from kamld.store.trees import EXECUTABLE, FILE, Entry, diff
+from kamld.store.trees import diff
+from kamld.store.trees.entries import Entry, renamed
 
 _ONLY = "merged into"  # what nothing but a branch can be
 
@@ -59,13 +61,14 @@ class Plan:
     lacking: dict[bytes, str] = field(default_factory=dict)  # tables without the columns of the key; theirs
     keyed: bool = False  # whether any table has them
     folders: dict[bytes, tuple[int, int]] = field(default_factory=dict)  # files below clashes, of each side
+    moved: dict[bytes, bytes] = field(default_factory=dict)  # where what one side removed is there now
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`nothing`: the branch had it already. `moved`: it needed no merge. `waits`: `plan.left` says for
-    what; after a dry run only if it did before, as `kept` says. `would`: a dry run that would end as
-    `merged`. `refused`: the branch is protected, and `failures` says by what; `commit` is what would have
+    """`nothing`: the branch had it already. `moved`: it needed no merge, nor a message. `waits`: `plan.left`
+    says for what; after a dry run only if it did before, as `kept` says. `would`: a dry run that would end
+    as `merged`. `refused`: the branch is protected, and `failures` says by what; `commit` is what would have
     been. `gone`: the branch that it came from, which had been made to keep a commit apart."""
 
     how: Literal["nothing", "moved", "merged", "waits", "would", "refused"]
@@ -100,7 +103,7 @@ def plan_merge(
             one, two = (sum(row.path != clash.path for row in t.under(clash.path).rows()) for t in trees)
             plan.folders[clash.path] = (one, two)
     decisions = {one.seen: one for one in request.resolutions}
-    by_row = {one.seen: _side(one.side) for one in request.resolutions if one.row}
+    gone = _purged(repository, joined.clashes)
     for clash in joined.clashes:
         decision = decisions.get(clash.seen)
         if decision and decision.file:
@@ -109,25 +112,44 @@ def plan_merge(
             plan.decided.append(clash)
             continue
         side: Side | None = _side(decision.side) if decision else request.prefer
-        chosen = Chosen(by_row, side, (row[1],) if row and row[0] == clash.path else ())
-        table = join_rows(repository.objects, clash, request.key, chosen, drafts)
+        named = (row[1],) if row and row[0] == clash.path else ()
+        chosen = Chosen(_rows_decided(request, clash), side, named)
+        lost = clash.purged(gone)
+        table = (
+            Unjoined(lost) if lost
+            else join_rows(repository.objects, clash, request.key, chosen, drafts)
+        )  # fmt: skip
         plan.named += chosen.found
         if table.lacking:
             plan.lacking[clash.path] = table.lacking
-        elif isinstance(table, JoinedTable) or table.reason:
+        elif isinstance(table, JoinedTable) or (table.reason and not lost):
             plan.keyed = True
         if isinstance(table, JoinedTable):
             plan.tables.append(table)
             plan.decided += [clash] if chosen.decided else []
-        elif side:
+        elif side and not (side == "theirs" and clash.theirs and clash.theirs.id in gone):
             plan.changes.update(taken(clash, side, mine, other))
             plan.decided.append(clash)
         else:
             plan.apart[clash.path] = table
             plan.left.append(clash)
+    if any(clash.ours is None or clash.theirs is None for clash in plan.left):
+        plan.moved = dict(renamed(mine.values())) | dict(renamed(other.values()))
     if request.key and plan.lacking and not plan.keyed:
         raise _no_such_key(request.key, plan.lacking)
     return plan
+
+
+def _purged(repository: Repository, clashes: Sequence[Clash]) -> frozenset[bytes]:
+    """Which contents that clash are not to be had any more: nobody may decide for those of theirs."""
+    sides = (entry for clash in clashes for entry in (clash.base, clash.ours, clash.theirs))
+    return repository.objects.purged([entry.id for entry in sides if entry]) if clashes else frozenset()
+
+
+def _rows_decided(request: Request, clash: Clash) -> dict[str, Side]:
+    """Of this table alone: another may have the same rows, and what a row was seen to be says not where."""
+    path = _text(clash.path)
+    return {one.seen: _side(one.side) for one in request.resolutions if one.row and one.path == path}
 
 
 def _no_such_key(key: Sequence[str], lacking: dict[bytes, str]) -> Invalid:
@@ -177,11 +199,12 @@ def _merge(
         if pending and not dry_run:
             repository.merges.drop(dataset, pending)
         return Outcome("nothing", request, ours, ours, [], Plan())
-    ahead = is_ancestor(repository.objects, ours, request.theirs)
+    message = message or (pending.message if pending and pending.theirs == request.theirs else "")
+    ahead = not message and is_ancestor(repository.objects, ours, request.theirs)  # words need a commit
     writes = protection is not None or not dry_run  # checks need what would land; gc takes it away again
     plan = Plan() if ahead else plan_merge(repository, ours, request, drafts=drafts if writes else None)
     if plan.left and not dry_run:
-        _keep(repository, dataset, pending, request, ours, author)
+        _keep(repository, dataset, pending, request, ours, author, message)
     if plan.left:
         kept = not dry_run or (pending is not None and pending.theirs == request.theirs)
         return Outcome("waits", request, ours, ours, [], plan, kept=kept)
@@ -242,7 +265,7 @@ def resolve(
 
     A side for a table whose rows go together is about the rows that conflict. `branch` as in `find_pending`.
     Raises NotFound (no_merge, no_conflict, unknown_revision), Conflict (merge_changed, which_merge), Invalid
-    (ambiguous_row).
+    (ambiguous_row), and Conflict (purged_content) for theirs where that was purged.
     """
     pending = find_pending(repository, dataset, branch)
     ours = find_branch(repository, dataset, pending.branch, _ONLY).commit or ""
@@ -258,6 +281,8 @@ def resolve(
         raise Invalid(
             "ambiguous_row", f'{len(rows)} rows that conflict have the key "{row}".', "Decide the file whole."
         )
+    if decision == "theirs" and not rows:
+        _check_there(repository, dataset, pending, found)
     with ExitStack() as written:  # until the merge leads to it, what is written is kept by its writer
         if rows:
             made = [Resolution(path=_text(path), seen=rows[0].seen, row=rows[0].key, side=decision)]
@@ -274,6 +299,23 @@ def resolve(
         repository.merges.keep(dataset, pending, after)
     outcome = merge(repository, dataset, resume(after), author=author, room=room)
     return replace(outcome, made=tuple(made))
+
+
+def _check_there(
+    repository: Repository, dataset: Dataset, pending: PendingMerge, clashes: Sequence[Clash]
+) -> None:
+    """Raises Conflict (purged_content): what was purged would only be a hole in the version to be."""
+    gone = _purged(repository, clashes)
+    for clash in clashes:
+        if clash.theirs and clash.theirs.id in gone and (hole := repository.objects.hole(clash.theirs.id)):
+            path = _text(clash.path)
+            raise Conflict(
+                "purged_content",
+                f"What {pending.source} has at {path} is not to be had: {purged(hole).message}"
+                " Nothing was decided.",
+                "Decide for ours, or for a file of your own;"
+                f" kamld merge {dataset.said}{into(pending.branch)} shows what there is to decide.",
+            )
 
 
 def _matching(clashes: Sequence[Clash], path: bytes) -> list[Clash]:
@@ -299,8 +341,8 @@ def _resolution(repository: Repository, written: ExitStack, clash: Clash, decisi
     (file,) = writer.put_files([Source(decision, 0)])
     writer.flush()
     writer.check_awake()
-    kind = EXECUTABLE if file.state.st_mode & 0o100 else FILE
-    return Resolution(path=path, seen=clash.seen, file=file.id.hex(), size=file.state.st_size, kind=kind)
+    kind = EXECUTABLE if file.state.mode & 0o100 else FILE
+    return Resolution(path=path, seen=clash.seen, file=file.id.hex(), size=file.state.size, kind=kind)
 
 
 def _text(path: bytes) -> str:
@@ -309,12 +351,13 @@ def _text(path: bytes) -> str:
 
 def _keep(
     repository: Repository, dataset: Dataset, pending: PendingMerge | None, request: Request, ours: str,
-    author: str,
+    author: str, message: str,
 ) -> None:  # fmt: skip
     wanted = PendingMerge(
         dataset=dataset.id, branch=request.branch, source=request.source, theirs=request.theirs, ours=ours,
         author=pending.author if pending else author, time=pending.time if pending else clock.now(),
         key=request.key, resolutions=request.resolutions or (pending.resolutions if pending else ()),
+        message=message,
     )  # fmt: skip
     if wanted != pending:
         repository.merges.keep(dataset, pending, wanted)

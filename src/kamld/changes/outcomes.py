@@ -16,7 +16,8 @@ _TOLD = 20  # failures that are told one by one
 @dataclass(frozen=True, slots=True)
 class Open:
     """A path that is left to be decided. `rows` are the first thousand of `row_count` that conflict, by
-    `key`, of a table whose others go together; `reason`: why a table could not be joined by rows."""
+    `key`, of a table whose others go together; `reason`: why a table could not be joined by rows, or what
+    a side has renamed the file to."""
 
     clash: Clash
     reason: str = ""
@@ -99,6 +100,15 @@ def _open(outcome: Outcome, clash: Clash) -> Open:
     apart = outcome.plan.apart.get(clash.path)
     if apart is None or apart.merged is None:
         files = outcome.plan.folders.get(clash.path, (0, 0))
-        return Open(clash, apart.reason if apart else "", files=files)
+        return Open(clash, (apart.reason if apart else "") or _moved(outcome, clash), files=files)
     found = apart.merged
     return Open(clash, apart.reason, tuple(found.key), found.conflicts, found.conflict_count, apart.decided)
+
+
+def _moved(outcome: Outcome, clash: Clash) -> str:
+    """Where a file is now that one side removed."""
+    to = outcome.plan.moved.get(clash.path)
+    if to is None or (clash.ours and clash.theirs):
+        return ""
+    side = "ours" if clash.ours is None else "theirs"
+    return f"{side} renamed it to {to.decode('utf-8', 'backslashreplace')}"

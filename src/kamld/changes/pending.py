@@ -5,6 +5,7 @@ from kamld.records.history import Dataset
 from kamld.records.merging import PendingMerge
 from kamld.records.names import MAIN
 from kamld.store import Repository
+from kamld.store.refs.pending import is_open
 
 
 def find_pending(repository: Repository, dataset: Dataset, branch: str | None) -> PendingMerge:
@@ -13,7 +14,7 @@ def find_pending(repository: Repository, dataset: Dataset, branch: str | None) -
     pending = repository.merges.find(dataset, branch or MAIN)
     if pending:
         return pending
-    others = waiting(repository, dataset)
+    others = waiting(repository, dataset) or _kept(repository, dataset)
     if branch is None and len(others) == 1:
         return others[0]
     words = [f"kamld merge {dataset.said}{into(other.branch)}" for other in others]
@@ -32,6 +33,12 @@ def find_pending(repository: Repository, dataset: Dataset, branch: str | None) -
 
 def waiting(repository: Repository, dataset: Dataset) -> list[PendingMerge]:
     """All merges of the dataset that wait, by their branches."""
+    objects, refs = repository.objects, repository.refs
+    return [one for one in _kept(repository, dataset) if is_open(objects, refs, dataset, one)]
+
+
+def _kept(repository: Repository, dataset: Dataset) -> list[PendingMerge]:
+    """Also those that have landed, and whose end was cut off."""
     found = (pending for pending in repository.merges.all() if pending.dataset == dataset.id)
     return sorted(found, key=lambda pending: pending.branch)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from kamld import clock
-from kamld.changes.checks import parse_rule
+from kamld.changes.checks import parse_rule, tables_without
 from kamld.changes.refs import find_branch
 from kamld.errors import Conflict, Invalid
 from kamld.records.history import Dataset, Protection
@@ -40,10 +40,11 @@ def protect(
 
     Raises NotFound (unknown_revision), Invalid (not_a_branch, bad_rule).
     """
-    find_branch(repository, dataset, branch, _ONLY)
+    commit = find_branch(repository, dataset, branch, _ONLY).commit
+    assert commit
     for rule in require:
         if rule != NONE:
-            parse_rule(rule)
+            _check_rule(repository, commit, rule)
     for check in checks:
         if not check.strip():
             raise Invalid("bad_rule", "An empty command checks nothing.", 'For example: --check "make test"')
@@ -82,6 +83,20 @@ def check_removable(repository: Repository, dataset: Dataset) -> None:
             "protected_branch",
             f"{dataset.said} has a protected branch, {guarded[0]}; it is not removed.",
             f"Lift that first: kamld branch {dataset.said}@{guarded[0]} --unprotect",
+        )
+
+
+def _check_rule(repository: Repository, commit: str, text: str) -> None:
+    rule = parse_rule(text)
+    entries = repository.tree(repository.commit(commit)).entries()
+    if tables := tables_without(repository, entries, rule):
+        where = tables[0].decode("utf-8", "backslashreplace")
+        more = f" and {len(tables) - 1:,} more" if len(tables) > 1 else ""
+        raise Invalid(
+            "bad_rule",
+            f'"{text}" could never fail: {where}{more} {"has" if not more else "have"} no column '
+            f'"{rule.column}".',
+            "Name a column as it stands in the table, or commit it first.",
         )
 
 

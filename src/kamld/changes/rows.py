@@ -15,7 +15,7 @@ from kamld.changes.joining import Clash, Side
 from kamld.errors import Invalid
 from kamld.formats.tables import SUFFIXES, RowConflict, RowMerge, merge_rows
 from kamld.store import Objects, Writer
-from kamld.store.trees import Entry
+from kamld.store.trees.entries import Entry
 
 _PIECE = 1024 * 1024
 

@@ -9,13 +9,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
+from kamld.changes.bases import changes_since, find_base
+from kamld.changes.joining import join
 from kamld.changes.refs import merged_into
 from kamld.errors import Conflict, Invalid, NotFound
 from kamld.records.history import Dataset, Move, Ref, RefKind
+from kamld.records.merging import PendingMerge
 from kamld.records.names import MAIN, Name, Reference, Revision
 from kamld.store import Repository
 from kamld.store.commits import reached
 from kamld.store.refs.landing import is_conflict_branch
+from kamld.store.refs.pending import is_open
 
 _UNDO, _REDO = "undo: ", "redo: "
 
@@ -23,7 +27,9 @@ _UNDO, _REDO = "undo: ", "redo: "
 @dataclass(frozen=True, slots=True)
 class Undone:
     """`back` None: the dataset itself was had back, its refs as they were. `returned`, `gone`: branches that
-    commits were kept apart on, and that came back or went with it."""
+    commits were kept apart on, and that came back or went with it. `lost`: what was right before is not known
+    any more, and `commit` is the newest that is. `waits`: a merge into the branch, which stays. `asks_again`:
+    a merge was taken back that somebody may have had to decide in, and those decisions are in it alone."""
 
     dataset: Dataset
     ref: str
@@ -32,11 +38,14 @@ class Undone:
     commit: str | None  # where the ref is now; None: nowhere, for that move had made it
     returned: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
+    lost: bool = False
+    waits: PendingMerge | None = None
+    asks_again: bool = False
 
 
 def undo(repository: Repository, name: Name, ref: str, *, author: str, to: Revision | None = None) -> Undone:
     """The last move is taken back; with `to`, all since the ref was there. Raises NotFound (unknown_name,
-    unknown_revision, collected), Conflict (first_version, ref_moved, name_taken, there_already,
+    unknown_revision, collected, lost_log), Conflict (first_version, ref_moved, name_taken, there_already,
     protected_branch), Invalid (never_there)."""
     dataset = repository.names.find(name)
     removed = repository.names.removed_from(name) if dataset is None and ref == MAIN and not to else None
@@ -65,12 +74,9 @@ def _undo_move(
         )
     last, *before = islice(repository.refs.history(dataset, name), 2)
     to = before[0].commit if before else None
-    if not wanted and before and before[0].lost:
-        raise NotFound(
-            "lost_log",
-            f"Nobody knows any more what {name} of {dataset.said} was before: that part of its log was lost.",
-            f"To another version: kamld branch {dataset.said}@REVISION NEW",
-        )
+    lost = not wanted and bool(before) and before[0].lost
+    if lost:
+        to = _before_the_loss(repository, dataset, there)
     if wanted:
         to = _earlier(repository, dataset, there, wanted)
     if to is None and name == MAIN:
@@ -79,6 +85,7 @@ def _undo_move(
             f"This is the first version of {dataset.said}: there is none before it.",
             f"To remove all of it: kamld rm {dataset.said}",
         )
+    asks_again = to is not None and _both_changed_some(repository, last.commit, to)
     with repository.kept(dataset, to):
         returned = _bring_back(repository, dataset, name, last.commit, to, author)  # first: a kill leaves no
         try:  # work without a name
@@ -90,7 +97,41 @@ def _undo_move(
             _take_away(repository, dataset, name, last.commit, author)
             raise
     gone = _take_away(repository, dataset, name, to, author)
-    return Undone(dataset, name, there.kind, last, to, returned, gone)
+    pending = repository.merges.find(dataset, name)
+    waits = pending if pending and is_open(repository.objects, repository.refs, dataset, pending) else None
+    return Undone(dataset, name, there.kind, last, to, returned, gone, lost, waits, asks_again)
+
+
+def _both_changed_some(repository: Repository, commit_id: str | None, before: str) -> bool:
+    """Whether this is a merge into the version before, in which both sides had changed a file."""
+    parents = repository.commit(commit_id).parents if commit_id else ()
+    if len(parents) != 2 or parents[0] != before:
+        return False
+    base = find_base(repository, *parents)
+    sides = [repository.kept_tree(repository.commit(parent)) for parent in parents]
+    mine, other = (changes_since(base, tree) if tree else {} for tree in sides)
+    return bool(join(mine, other).clashes)
+
+
+def _before_the_loss(repository: Repository, dataset: Dataset, ref: Ref) -> str:
+    """The newest of where the ref is known to have been: by its log before the part that was lost or, where
+    that comes later, by what its version was made from. Raises NotFound (lost_log)."""
+    objects = repository.objects
+    log = (move.commit for move in islice(repository.refs.history(dataset, ref.name), 1, None))
+    there = (one for one in log if one and one != ref.commit and objects.has(bytes.fromhex(one)))
+    known = next(there, None)
+    if ref.kind == "branch" and ref.commit:
+        for parent in repository.commit(ref.commit).parents[:1]:
+            if known is None or _has(repository, parent, known):
+                return parent
+    if known is None:
+        raise NotFound(
+            "lost_log",
+            f"Nobody knows any more what {ref.name} of {dataset.said} was before: that part of its log was"
+            " lost.",
+            f"To another version: kamld branch {dataset.said}@REVISION NEW",
+        )
+    return known
 
 
 def _bring_back(

@@ -10,9 +10,8 @@ from typing import Any, TypeVar
 import click
 
 from kamld import settings
-from kamld.app import App
-from kamld.blobs import filesystem_fault
-from kamld.errors import NotFound
+from kamld.cli.other_hub import Asking
+from kamld.errors import NotFound, filesystem_fault
 from kamld.records.names import leave_out
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
@@ -25,10 +24,10 @@ class Door:
         self.environment = environment
 
     @cached_property
-    def app(self) -> App:
+    def app(self) -> Asking:
         given = click.get_current_context().find_root().params
         known = settings.read(self.environment, self.folder)
-        app = App(known, self.folder, self.environment, hub_named=bool(given.get("hub")))
+        app = Asking(known, self.folder, self.environment, hub_named=bool(given.get("hub")))
         leave_out("" if given.get("project") else known.project)  # who types the next may leave --project out
         return app
 
@@ -52,7 +51,11 @@ def pass_door(verb: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(verb)
     def called(*arguments: Any, **options: Any) -> Any:
-        return verb(Door(click.get_current_context().obj), *arguments, **options)
+        door = Door(click.get_current_context().obj)
+        try:
+            return verb(door, *arguments, **options)
+        except NotFound as error:
+            raise door.app.elsewhere(error) from None
 
     return called
 

@@ -122,7 +122,7 @@ def _from(here: _Here, old: Resolved | None, words: Sequence[str]) -> tuple[Comp
     if isinstance(meant, Resolved):
         old, words = meant, words[1:]
     elif meant and (ref := here.repository.refs.find(here.of, words[0])) and ref.commit:
-        render.note(f"{words[0]} is a {ref.kind} too: kamld diff {here.said} @{words[0]}")
+        render.advise_aside(f"{words[0]} is a {ref.kind} too: kamld diff {here.said} @{words[0]}")
     repository, of, branch = here.repository, here.of, here.binding.branch
     if old is None:
         commit_id, trees = here.binding.commit, (here.tree(),) if words else ()

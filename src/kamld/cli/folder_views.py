@@ -45,14 +45,14 @@ def tell_standing(stands: Standing, binding: Binding, folder: str | None) -> Non
     elif stands.how == "removed":
         render.say(f"  {branch} was removed; a commit makes it again.")
         if folder and branch != MAIN:
-            render.say(f"  To go on with {MAIN} instead: kamld switch {folder} {MAIN}")
+            render.advise(f"  To go on with {MAIN} instead: kamld switch {folder} {MAIN}")
     elif stands.how == "lost":
-        render.say(f"  The hub has lost what {branch} was. Before you commit: kamld fsck says what to do.")
+        render.advise(f"  The hub has lost what {branch} was. Before you commit: kamld fsck says what to do.")
     if stands.head and (meant := meant_for(branch)) != branch:
         name = binding.full_name.said
-        render.say(f"  {branch} was kept apart from {meant}: kamld merge {name} {branch}{into(meant)}")
+        render.advise(f"  {branch} was kept apart from {meant}: kamld merge {name} {branch}{into(meant)}")
     if folder and stands.head and stands.how != "newest":
-        render.say(f"  Bring it here: kamld switch {folder} {quote(branch)}")
+        render.advise(f"  Bring it here: kamld switch {folder} {quote(branch)}")
 
 
 def tell_apart(apart: Sequence[Apart]) -> None:

@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 
 import click
 
-from kamld.cli.errors import internal_fault, machine_fault, show_error
+from kamld.cli import advice
+from kamld.cli.errors import internal_fault, machine_fault, show_error, usage_fault
 from kamld.errors import KamldError, UsageError
 
 # Verb: its line in `kamld --help`. Each is kamld/cli/verb_<name>.py, `-` as `_`.
@@ -69,6 +70,7 @@ HIDDEN = {
     "serving-supervisor": "What `kamld deploy` starts in the background.",
     "serving-process": "What the supervisor keeps alive.",
 }
+_LOOKS = "status"  # takes as long to look at a large folder as to load what it is compared with
 VERBS = {verb: about for section in SECTIONS.values() for verb, about in section.items()} | HIDDEN
 
 
@@ -94,14 +96,23 @@ class Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        ctx.meta[advice.WORDS] = tuple(args)
+        if args and args[0] == _LOOKS:
+            _look_ahead(ctx, args[1:])
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError:
             from difflib import get_close_matches  # 4 ms that only a mistake costs
 
             near = get_close_matches(args[0], VERBS, 1)
-            advice = f'Did you mean "{near[0]}"?' if near else "kamld --help shows all."
-            raise click.UsageError(f'There is no verb "{args[0]}". {advice}', ctx) from None
+            hint = f'Did you mean "{near[0]}"?' if near else "kamld --help shows all."
+            raise UsageError("usage", f'There is no verb "{args[0]}".', hint) from None
+
+
+def _look_ahead(ctx: click.Context, words: list[str]) -> None:
+    ahead = import_module("kamld.scan.ahead")
+    ctx.call_on_close(ahead.forget)
+    ahead.begin(next((word for word in words if not word.startswith("-")), "."))
 
 
 @click.group(
@@ -124,6 +135,7 @@ def cli(ctx: click.Context, hub: str | None, project: str | None) -> None:
     changes = {"KAMLD_HUB": hub, "KAMLD_PROJECT": project}
     environment = os.environ | {key: value for key, value in changes.items() if value}
     ctx.obj = environment
+    advice.hub_named(hub)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -135,17 +147,18 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def run(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in words[: words.index("--") if "--" in words else len(words)]
+    advice.begin(VERBS)
     try:
         result: Any = cli.main(words, prog_name="kamld", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except KamldError as error:
         return show_error(error, as_json=as_json)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
     except click.ClickException as error:
-        if not as_json:
-            error.show()
-            return error.exit_code
-        return show_error(UsageError("usage", error.format_message(), "--help shows examples."), as_json=True)
+        return show_error(usage_fault(error), as_json=as_json)
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
         return 130

@@ -16,7 +16,7 @@ from kamld.formats.tables import RowConflict
 from kamld.records.history import Dataset
 from kamld.records.names import MAIN
 from kamld.store import Repository
-from kamld.store.trees import Entry
+from kamld.store.trees.entries import Entry
 
 _SHOWN = 20  # conflicts that are listed
 _ROWS = 10  # and rows of each table
@@ -84,10 +84,10 @@ def _landed(dataset: Dataset, outcome: Outcome, subject: str) -> None:
     lift = f"kamld branch {branch} --unprotect, then " if outcome.protection else ""
     if outcome.gone:
         render.say(f"{dataset.said}@{outcome.gone} has gone, as it had its use.")
-    render.say(
+    render.advise(
         f"Folders stay as they are. To have it in one: kamld switch FOLDER {quote(outcome.request.branch)}"
     )
-    render.say(f"To take that back: {lift}kamld undo {again}")
+    render.advise(f"To take that back: {lift}kamld undo {again}")
 
 
 def _would(dataset: Dataset, outcome: Outcome) -> None:
@@ -96,7 +96,7 @@ def _would(dataset: Dataset, outcome: Outcome) -> None:
     _tables(outcome)
     if outcome.protection and (checks := (*outcome.protection.require, *outcome.protection.checks)):
         render.say(f"What must hold does: {', '.join(checks)}")
-    render.say(f"Do it: kamld merge {dataset.said} {request.source}{into(request.branch)}")
+    render.advise(f"Do it: kamld merge {dataset.said} {request.source}{into(request.branch)}")
 
 
 def _waits(dataset: Dataset, outcome: Outcome) -> None:
@@ -118,17 +118,17 @@ def _waits(dataset: Dataset, outcome: Outcome) -> None:
     name, at = dataset.said, into(request.branch)
     if not outcome.kept:
         key = f" --key {quote(','.join(request.key))}" if request.key else ""
-        render.say(f"Do it: kamld merge {name} {quote(request.source)}{at}{key}")
+        render.advise(f"Do it: kamld merge {name} {quote(request.source)}{at}{key}")
         return
     by_rows = [one for one in found if one.rows]
     first = shell_word((by_rows or found)[0].clash.path)
     if by_rows:
         key = quote(by_rows[0].rows[0].label)
-        render.say(f"Decide: kamld resolve {name} {first} --row {key}{at} --ours | --theirs")
+        render.advise(f"Decide: kamld resolve {name} {first} --row {key}{at} --ours | --theirs")
         render.say("All its rows: the same without --row     The whole file: --file FILE")
     else:
-        render.say(f"Decide: kamld resolve {name} {first}{at} --ours | --theirs | --file FILE")
-    render.say(
+        render.advise(f"Decide: kamld resolve {name} {first}{at} --ours | --theirs | --file FILE")
+    render.advise(
         f"All alike: kamld merge {name}{at} --ours | --theirs     Give up: kamld merge {name}{at} --abort"
     )
 
@@ -197,7 +197,7 @@ def _refused(dataset: Dataset, outcome: Outcome) -> None:
             render.say(f"    {line}")
     if len(found) > _SHOWN:
         render.say(f"  … {len(found) - _SHOWN:,} more")
-    render.say(
+    render.advise(
         f"Mend {outcome.request.source}, then again: kamld merge {dataset.said} {outcome.request.source}"
         f"{into(branch)}"
     )
@@ -207,7 +207,8 @@ def _row(outcome: Outcome, one: Open) -> tuple[str, str, str]:
     request, clash = outcome.request, one.clash
     ours, theirs = (_there(*side) for side in zip((clash.ours, clash.theirs), one.files, strict=True))
     sides = f"{request.branch} {ours}, {request.source} {theirs}"
-    return render.path(clash.path), clash.why, sides + (f"; {one.reason}" if one.reason else "")
+    reason = render.path(one.reason.encode("utf-8", "backslashreplace"))
+    return render.path(clash.path), clash.why, sides + (f"; {reason}" if reason else "")
 
 
 def _there(entry: Entry | None, files: int) -> str:

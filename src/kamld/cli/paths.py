@@ -7,6 +7,7 @@ from shlex import quote
 import click
 
 from kamld.app import App
+from kamld.cli import advice
 from kamld.errors import Invalid, NotFound
 from kamld.reading.choose import chosen
 from kamld.reading.folders import Folders
@@ -35,7 +36,7 @@ def find_place(app: App, text: str) -> Place:
     reference = app.reference(text)
     resolved = app.repository.resolve(reference)
     folders = Folders(app.repository.objects, app.repository.tree(resolved.commit))
-    where = f"{reference.name}@{reference.revision}"
+    where = f"{reference.name}@{reference.revision.said}"
     return Place(text, reference.path.strip("/"), where, resolved, folders)
 
 
@@ -69,7 +70,8 @@ def is_place(word: str) -> bool:
 def typed() -> str:
     """`kamld` with what the person said about hub and project, for a command that is suggested."""
     above = click.get_current_context().find_root().params
-    said = [f" --{option} {quote(above[option])}" for option in ("hub", "project") if above.get(option)]
+    given = {"hub": advice.given(), "project": above.get("project")}
+    said = [f" --{option} {quote(word)}" for option, word in given.items() if word]
     return f"kamld{''.join(said)}"
 
 

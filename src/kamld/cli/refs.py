@@ -5,13 +5,16 @@ import click
 from kamld.app import App
 from kamld.changes.refs import remove_ref
 from kamld.cli import render, views
-from kamld.errors import UsageError
+from kamld.cli.here import meant, or_here
+from kamld.errors import NotFound, UsageError
 from kamld.records.history import Dataset, Ref, RefKind
 
 
 def make_list_or_remove(
-    app: App, kind: RefKind, name: str, word: str | None, *, remove: bool, as_json: bool
+    app: App, kind: RefKind, name: str | None, word: str | None, *, remove: bool, as_json: bool
 ) -> None:
+    """Without a name, of the folder that one is in."""
+    app, name = meant(app, name, whole=True)
     if word is None and remove:
         _remove(app, kind, *named(app, name, kind), as_json)
     elif word is None:
@@ -37,7 +40,10 @@ def named(app: App, text: str, kind: RefKind, *, or_main: bool = False) -> tuple
 
 
 def _list(app: App, kind: RefKind, name: str, as_json: bool) -> None:
-    dataset = app.dataset(name)
+    try:
+        dataset = app.dataset(name)
+    except NotFound as error:
+        raise or_here(error, app, name, f"kamld {kind} NAME {name}") from None
     found = [ref for ref in app.repository.live_refs(dataset) if ref.kind == kind]
     versions = app.repository.refs.versions(dataset) if kind == "tag" else {}
     if as_json:
@@ -93,4 +99,4 @@ def _remove(app: App, kind: RefKind, dataset: Dataset, word: str, as_json: bool)
         render.json_value(_json(dataset, word, kind) | {"commit": None, "old_commit": was})
         return
     render.say(f"Removed {kind} {word}. It was at {render.commit_id(was)}, which stays.")
-    render.say(f"This brings it back: kamld undo {dataset.said}@{word}")
+    render.advise(f"This brings it back: kamld undo {dataset.said}@{word}")

@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from kamld import clock
+from kamld.cli.advice import complete
 from kamld.cli.terminal import safe
 
 _CUT_TO = 8  # columns of a table are cut no further
@@ -180,6 +181,15 @@ def say(text: str = "") -> None:
 def note(text: str) -> None:
     """For people only, beside the result: to stderr."""
     click.echo(safe(text), err=True)
+
+
+def advise(text: str) -> None:
+    """A line that suggests commands, as they work where they are typed next."""
+    say(complete(text))
+
+
+def advise_aside(text: str) -> None:
+    note(complete(text))
 
 
 def json_value(value: Any) -> None:

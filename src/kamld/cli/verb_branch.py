@@ -6,11 +6,12 @@ from kamld.app import App
 from kamld.changes.protecting import Guarded, protect, unprotect
 from kamld.cli import refs, render, views
 from kamld.cli.context import Door, json_option, pass_door
+from kamld.cli.here import meant
 from kamld.errors import UsageError
 
 
 @click.command("branch")
-@click.argument("name", metavar="NAME[@REVISION]")
+@click.argument("name", required=False, metavar="[NAME[@REVISION]]")
 @click.argument("branch", required=False)
 @click.option("--remove", is_flag=True, help="Remove the branch; its commits stay.")
 @click.option("--protect", "guard", is_flag=True, help="Only kamld merge may move NAME@BRANCH from now on.")
@@ -22,7 +23,7 @@ from kamld.errors import UsageError
 @json_option
 @pass_door
 def command(
-    door: Door, name: str, branch: str | None, remove: bool, guard: bool, lift: bool,
+    door: Door, name: str | None, branch: str | None, remove: bool, guard: bool, lift: bool,
     require: tuple[str, ...], check: tuple[str, ...], as_json: bool,
 ) -> None:  # fmt: skip
     """Make BRANCH at a version, or list the branches. Takes the same time for any size.
@@ -41,6 +42,7 @@ def command(
     \b
     Examples:
       kamld branch digits                     which there are
+      kamld branch                            of the folder that you are in
       kamld branch digits clean               a new one at the newest version
       kamld branch digits@main~3 retry
       kamld branch digits clean --remove      or: kamld branch digits@clean --remove
@@ -54,7 +56,7 @@ def command(
             raise UsageError(
                 "usage", "--protect and --unprotect are about NAME@BRANCH alone.", "kamld branch --help"
             )
-        _guard(door.app, name, guard=guard, require=require, checks=check, as_json=as_json)
+        _guard(*meant(door.app, name), guard=guard, require=require, checks=check, as_json=as_json)
         return
     if require or check:
         raise UsageError("usage", "--require and --check belong to --protect.", "kamld branch --help")
@@ -73,7 +75,7 @@ def _guard(
             render.json_value(shown | {"protection": made.now, "added": made.added, "dropped": made.dropped})
             return
         _show_guard(label, made)
-        render.say(f"To lift that: kamld branch {dataset.said}@{branch} --unprotect")
+        render.advise(f"To lift that: kamld branch {dataset.said}@{branch} --unprotect")
         return
     was = unprotect(app.repository, dataset, branch)
     if as_json:

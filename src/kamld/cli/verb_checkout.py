@@ -1,5 +1,6 @@
 """`kamld checkout`: the files of any version, in a folder."""
 
+import os
 from pathlib import Path
 from shlex import quote
 
@@ -8,12 +9,12 @@ import click
 from kamld.cli import render, views
 from kamld.cli.context import Door, FolderName, json_option, pass_door
 from kamld.cli.left_out import paths_left_out, tell_left_out
-from kamld.cli.paths import find_place
-from kamld.errors import SystemFault
+from kamld.cli.paths import Place, find_place
+from kamld.errors import Conflict, SystemFault
 from kamld.store import Entries
 from kamld.store.refs.revisions import Resolved
 from kamld.store.trees import present
-from kamld.workspace import check_out
+from kamld.workspace import check_out, read_binding
 
 
 @click.command("checkout")
@@ -39,6 +40,8 @@ def command(door: Door, name: str, folder: Path | None, as_json: bool) -> None:
     place = find_place(app, name)
     resolved, entries = place.resolved, place.chosen()
     target = Path(app.folder, folder or resolved.dataset.name)
+    if place.path:
+        _check_apart(place, target)
     with render.progress("Writing", len(entries)) as advance:
         try:
             bound = check_out(
@@ -63,6 +66,25 @@ def command(door: Door, name: str, folder: Path | None, as_json: bool) -> None:
     tell_left_out(app.repository.objects, entries)
     at = folder or Path(resolved.dataset.name)
     _show(resolved, there, at, bound=bound, part=bool(place.path))
+    if place.path and place.folders.find(os.fsencode(place.path)) == next(iter(entries.rows())):
+        render.advise(f"The file alone: kamld export {quote(name)} FILE")
+
+
+def _check_apart(place: Place, target: Path) -> None:
+    """That no part gets into a folder of the very dataset. Raises Conflict (inside_its_folder)."""
+    dataset, resolved = place.resolved.dataset, target.resolve()
+    for above in resolved.parents:
+        if (bound := read_binding(above)) is None:
+            continue
+        if bound.dataset == dataset.id:
+            revision = quote(place.where.partition("@")[2])
+            raise Conflict(
+                "inside_its_folder",
+                f"{target} is in {above}, a folder of {dataset.said}, where this would be more files of it.",
+                "To have that part back in its place: kamld restore"
+                f" {quote(str(above))} {quote(place.path)} --from {revision}",
+            )
+        return
 
 
 def _show(resolved: Resolved, entries: Entries, folder: Path, *, bound: bool, part: bool) -> None:
@@ -71,6 +93,7 @@ def _show(resolved: Resolved, entries: Entries, folder: Path, *, bound: bool, pa
     render.say(f"{folder}/   {render.commit_id(resolved.commit_id)}  {subject}   {what}")
     if not bound and not part:
         name = resolved.dataset.said
-        render.say(f"It is a copy, on no branch. A folder to work in: kamld checkout {name} FOLDER")
+        render.advise(f"It is a copy, bound to nothing. A folder to work in: kamld checkout {name} FOLDER")
     elif bound:
-        render.say(f'It is on {resolved.branch}: change files, then kamld commit {quote(str(folder))} -m "…"')
+        say = f'kamld commit {quote(str(folder))} -m "…"'
+        render.advise(f"It is on {resolved.branch}: change files, then {say}")

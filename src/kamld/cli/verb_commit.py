@@ -1,25 +1,31 @@
 """`kamld commit`: a folder's files become a version."""
 
+import re
+from collections import Counter
 from pathlib import Path
 from shlex import quote
 
 import click
 
+from kamld.app import App
 from kamld.changes.pending import into
 from kamld.cli import folder_views, render, views
 from kamld.cli.context import Door, FolderName, existing_folder, json_option, pass_door
 from kamld.cli.folder_views import GONE
 from kamld.cli.left_out import tell_left_out
-from kamld.errors import Conflict, UsageError
+from kamld.errors import Conflict, Invalid, UsageError
 from kamld.records.history import Kind
 from kamld.records.names import MAIN, Name, check_word, parse_name
 from kamld.store import Repository
 from kamld.store.refs.landing import Landed, meant_for
-from kamld.store.trees import entries_of
+from kamld.store.trees.entries import entries_of
 from kamld.workspace import CommitResult, Wish, commit_folder, settle
 from kamld.workspace.committing.standing import standing
 from kamld.workspace.mounted import mount_of
 from kamld.workspace.settle import bound_dataset
+
+_UNSAID = click.core.ParameterSource.DEFAULT
+_UNLIKELY = re.compile(rb"(?:^|/)(\.git|__MACOSX|\.ipynb_checkpoints|__pycache__)/")
 
 
 @click.command("commit")
@@ -73,6 +79,8 @@ def command(
         raise UsageError("usage", "--amend is about the branch that the folder is on; leave out -b.")
     target = existing_folder(app.folder, folder)
     binding = settle(target, app.of_binding)
+    if binding is None and click.get_current_context().get_parameter_source("folder") is _UNSAID:
+        _check_meant(app, target, message or "…")
     kind: Kind = "model" if model else "dataset"
     wanted = None
     if binding is None or name or project:
@@ -94,17 +102,48 @@ def command(
     folder_views.tell_apart(result.apart)
     bring = "" if mount_of(target) else f"kamld switch {quote(str(folder))}"
     _show(result, quote(str(folder)), bring)
+    if result.created:
+        _tell_unlikely(result, quote(str(folder)))
     if result.committed and result.base and not branch:
         _tell_part(repository, result)
     if result.committed is None and binding and not result.new_branch:
         stands = standing(repository, result.dataset, binding)
         if stands.is_gone:
-            render.say(f"It {GONE[stands.how]} {binding.branch}: kamld status {quote(str(folder))}")
+            render.advise(f"It {GONE[stands.how]} {binding.branch}: kamld status {quote(str(folder))}")
         if stands.how == "merged":
             way = f": {bring} {quote(stands.branch)}" if bring else "."
-            render.say(f"{binding.branch} was merged into {stands.branch} and has gone{way}")
+            render.advise(f"{binding.branch} was merged into {stands.branch} and has gone{way}")
     if result.committed and binding and not result.new_branch:
         _tell_merged(binding.branch, result.committed.landed.meant_for)
+
+
+def _check_meant(app: App, folder: Path, message: str) -> None:
+    """That a folder which nobody named has not everything in it. Raises Invalid (folder_not_named)."""
+    home = Path(app.environment.get("HOME") or "/nonexistent").resolve()
+    hub = Path(app.settings.hub).resolve()
+    if folder == home:
+        what = "your home folder"
+    elif folder.parent == folder:
+        what = "the top of the whole file system"
+    elif hub.is_relative_to(folder):
+        what = "the folder that the hub is in"
+    else:
+        return
+    say = f"-m {quote(message)}"
+    raise Invalid(
+        "folder_not_named",
+        f"{folder} is {what}, and no folder was named.",
+        f"Name what you mean: kamld commit FOLDER {say}. If you mean all of it: kamld commit"
+        f" {quote(str(folder))} {say}",
+    )
+
+
+def _tell_unlikely(result: CommitResult, folder: str) -> None:
+    """Of a first version: what others make in folders and few mean to keep as data."""
+    found = (_UNLIKELY.search(change.path) for change in result.changes)
+    for name, count in Counter(one[1].decode() for one in found if one).items():
+        way = f"echo {name} >> {folder}/.kamldignore"
+        render.say(f"It includes {name} ({render.files(count)}); to leave it out: {way}")
 
 
 def _tell_merged(before: str, now: str) -> None:
@@ -143,7 +182,7 @@ def _show(result: CommitResult, folder: str, bring: str) -> None:
     render.say(f"{render.commit_id(shown)}  {version}{first_line}   {what}")
     if result.amended:
         render.say(f"It takes the place of {render.commit_id(result.base or '')}.")
-        render.say(f"This takes it back: kamld undo {dataset.said}{_at(landed.branch)}")
+        render.advise(f"This takes it back: kamld undo {dataset.said}{_at(landed.branch)}")
     if result.new_branch:
         render.say(f"The folder is on {landed.branch} now, a new branch.")
     if landed.how == "merged":
@@ -152,23 +191,23 @@ def _show(result: CommitResult, folder: str, bring: str) -> None:
             f" {render.commit_id(landed.head)}."
         )
         if bring:
-            render.say(f"The folder has only yours. To have both there: {bring} {quote(landed.branch)}")
+            render.advise(f"The folder has only yours. To have both there: {bring} {quote(landed.branch)}")
     if landed.how == "carried":
         render.say(
             f"The folder has what {GONE[landed.gone.how if landed.gone else 'taken back']}"
             f" {landed.branch}; only what you changed since was added there."
         )
         if bring:
-            render.say(f"Make the folder {landed.branch}'s: {bring} {quote(landed.branch)}")
+            render.advise(f"Make the folder {landed.branch}'s: {bring} {quote(landed.branch)}")
     if landed.how == "kept":
         _kept_apart(dataset.said, landed, bring)
     elif (meant := meant_for(landed.branch)) != landed.branch and not result.new_branch:
-        render.say(
+        render.advise(
             f"That branch was kept apart from {meant}. Bring it in:"
             f" kamld merge {dataset.said} {landed.branch}{into(meant)}"
         )
     elif result.created:
-        render.say(f"Next: kamld status {folder}, kamld log {dataset.said}")
+        render.advise(f"Next: kamld status {folder}, kamld log {dataset.said}")
 
 
 def _tell_part(repository: Repository, result: CommitResult) -> None:
@@ -177,7 +216,7 @@ def _tell_part(repository: Repository, result: CommitResult) -> None:
     branch = result.committed.landed.branch if result.committed else ""
     if before.split and before.origin and branch == MAIN and not result.amended:
         name, of = result.dataset.said, Name(before.origin.project, before.origin.name).said
-        render.note(
+        render.advise_aside(
             f"{name} was made by a split of {of}. A split does not replace it any more,"
             f" unless this is taken back: kamld undo {name}"
         )
@@ -202,11 +241,11 @@ def _kept_apart(name: str, landed: Landed, bring: str) -> None:
         why = f"Others had changed {some} too."
     render.say(f"{why} Yours is kept as branch {landed.branch}; nothing is lost.")
     render.say(f"The folder is on {landed.branch} now, and so is what you commit there next.")
-    render.say(f"Look: kamld diff {name}@{meant} {name}@{landed.branch}")
+    render.advise(f"Look: kamld diff {name}@{meant} {name}@{landed.branch}")
     back = ", with what is gone" if landed.gone else ""
-    render.say(f"Bring it in{back}: kamld merge {name} {landed.branch}{into(meant)}")
+    render.advise(f"Bring it in{back}: kamld merge {name} {landed.branch}{into(meant)}")
     if bring:
-        render.say(f"Leave it there, and go on with {meant}: {bring} {quote(meant)}")
+        render.advise(f"Leave it there, and go on with {meant}: {bring} {quote(meant)}")
 
 
 def _json(repository: Repository, result: CommitResult) -> dict[str, object]:

@@ -56,7 +56,7 @@ def command(door: Door, name: str, endpoint: str | None, why: str, as_json: bool
             app.repository.sealed.add_event(planned.event)
     state = _obeyed(app, target)
     if wired.has_other_settings(app, running):
-        render.note(
+        render.advise_aside(
             "The serving process still has the settings that it was started with;"
             " kamld stop --all, then deploy again, gives it those of now."
         )
@@ -86,4 +86,4 @@ def _show(
         render.say(f"{target.said} serves {served.version} already.")
     render.say(f"endpoint {click.style(target.said, bold=True)}   {url}")
     endpoint_lines(state.versions)
-    render.say(f"Try it: kamld predict {target.said} FILE        Stop it: kamld stop {target.said}")
+    render.advise(f"Try it: kamld predict {target.said} FILE        Stop it: kamld stop {target.said}")

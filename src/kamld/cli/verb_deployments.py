@@ -32,7 +32,7 @@ def command(door: Door, as_json: bool) -> None:
         render.json_value([endpoint_json(w.name.name, s, _url(url, w)) for w, s in shown])
         return
     if not shown:
-        render.say("Nothing is deployed. kamld deploy MODEL serves a model.")
+        render.advise("Nothing is deployed. kamld deploy MODEL serves a model.")
         return
     rows = [
         (
@@ -49,7 +49,7 @@ def command(door: Door, as_json: bool) -> None:
         if state.trouble:
             render.say(f"{state.name}: {state.trouble.message} {state.trouble.hint}")
     if not url:
-        render.say("The serving process is not running; kamld predict or kamld deploy brings it back.")
+        render.advise("The serving process is not running; kamld predict or kamld deploy brings it back.")
 
 
 def _states(app: App) -> tuple[dict[tuple[str, str], EndpointState], str]:

@@ -14,6 +14,7 @@ from kamld.cli.diff_sides import Compared, check_there, compared
 from kamld.cli.views import plain
 from kamld.errors import UsageError
 from kamld.store import Change
+from kamld.store.trees.entries import renamed
 
 _UNASKED_MAX = 256_000_000  # bytes of a file that is looked into when nobody asked for more than a list
 _THUMBNAIL = 128
@@ -39,9 +40,10 @@ def command(
     A folder that is there is meant by its name, and is the newer side. A word behind it is a file or folder
     in it if there is one, else a revision; @REVISION is always one.
 
-    Tables are compared by rows, models by arrays, pictures by pixels, texts by lines, all else by bytes.
-    Of two versions of a model also what was measured of them, by the runs that made them and by those
-    that took them in. With --json, what is inside files is told where --patch or --stat is given.
+    Tables are compared by rows, models by arrays, pictures by pixels, texts by lines, all else by bytes;
+    a file that only has another place is told as renamed. Of two versions of a model also what was measured
+    of them, by the runs that made them and by those that took them in. With --json, what is inside files is
+    told where --patch or --stat is given.
 
     \b
     Examples:
@@ -82,9 +84,12 @@ def command(
     found = _look(sides, altered, wanted)
     sizes = {change.path: views.sizes(change) for change in altered}
     notes = {path: diff_views.summary(one, sizes[path], lines=stat) for path, one in found.items()}
-    views.show_changes(changes, notes, folded=not stat)
+    here = {change.path for change in changes}
+    moved = [pair for pair in renamed(sides.changes) if here.intersection(pair)]
+    views.show_changes(changes, notes, folded=not stat, renamed=moved)
     if patch:
-        _show_details(sides, changes, found)
+        of_moved = {path for pair in moved for path in pair}
+        _show_details(sides, [one for one in changes if one.path not in of_moved], found)
 
 
 def _show_metrics(app: App, sides: Compared, *, as_json: bool) -> None:

@@ -42,8 +42,14 @@ def command(door: Door, raised: bool, as_json: bool) -> int:
         render.say(f"The hub has format {after}, which is the newest.")
     _show(checks)
     render.say()
-    render.say(f"{todo:,} thing{'s' if todo > 1 else ''} to do." if todo else "All is well.")
+    render.say(_in_all(todo, sum(check.state == "note" for check in checks)))
     return 3 if todo else 0
+
+
+def _in_all(todo: int, notes: int) -> str:
+    if todo:
+        return f"{todo:,} thing{'s' if todo > 1 else ''} to do."
+    return f"Nothing has to be done; {notes:,} note{'s' if notes > 1 else ''}." if notes else "All is well."
 
 
 def _show(checks: list[Check]) -> None:
@@ -53,4 +59,4 @@ def _show(checks: list[Check]) -> None:
         shown = click.style(word, bold=True) if check.state == "todo" else word
         render.say(f"{shown}  {check.name:{width}}  {check.what}")
         if check.todo:
-            render.say(f"{'':{width + 9}}{check.todo}")
+            render.advise(f"{'':{width + 9}}{check.todo}")

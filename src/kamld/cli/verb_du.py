@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from kamld.cli import render, views
+from kamld.cli.advice import complete
 from kamld.cli.context import Door, json_option, pass_door
 from kamld.store.gc.usage import Usage, Used, measure
 
@@ -57,10 +58,11 @@ def _rest(usage: Usage) -> None:
     if usage.datasets:
         render.say()
     alone = sum(used.alone for used in usage.datasets)
+    look = complete("kamld gc --dry-run")
     rows = [
         ("", render.size(alone), "of one dataset or model alone"),
         ("", render.size(usage.shared), "of several, once"),
-        ("", render.size(usage.other), "of runs, removed or taken back, or not needed: kamld gc --dry-run"),
+        ("", render.size(usage.other), f"of runs, removed or taken back, or not needed: {look}"),
         ("", render.size(usage.lists + usage.records), "lists of what is where, names, history"),
         ("", render.size(usage.local), "this machine's databases and caches"),
         ("", render.size(usage.total), "in all"),

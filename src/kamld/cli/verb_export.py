@@ -1,5 +1,6 @@
 """`kamld export`: a version as a folder, an archive, a stream of tar, or objects in a bucket."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from kamld.cli.context import Door, json_option, pass_door
 from kamld.cli.left_out import paths_left_out, tell_left_out
 from kamld.cli.paths import find_place
 from kamld.errors import UsageError
-from kamld.exchange import BucketPlan, export, export_to_bucket
+from kamld.exchange import BucketPlan, export, export_file, export_to_bucket, file_target
 from kamld.store import Entries
 from kamld.store.refs.revisions import Resolved
 
@@ -33,16 +34,18 @@ def command(
 ) -> None:
     """Write a version, or a part of it, to DEST, for those who have no kamld.
 
-    DEST is a new folder, a new .tar, .tar.gz, .tar.zst or .zip file, or - for tar on standard output.
-    The same version always gives the same archive, byte for byte. It may also be a place in a bucket
-    (s3://BUCKET/PREFIX, gs://…, az://…): only what differs is put there, every object is checked, and an
-    export that was interrupted goes on where it was.
+    DEST is a new folder, a new .tar, .tar.gz, .tar.zst or .zip file, or - for tar on standard output. A
+    single file becomes the file DEST, or gets into it where DEST is a folder or ends with /. The same
+    version always gives the same archive, byte for byte. It may also be a place in a bucket
+    (s3://BUCKET/PREFIX, gs://…, az://…): only what differs is put there, every object is checked, and
+    an export that was interrupted goes on where it was.
 
     \b
     Examples:
       kamld export digits digits.tar.zst
       kamld export digits@v1 for-the-museum             a folder that is bound to nothing
       kamld export digits@main~1:3 threes.zip           one folder of it
+      kamld export digits:labels.csv old.csv            one file
       kamld export "digits:**/*.csv" tables.zip         only the files that match
       kamld export digits s3://shop/digits --dry-run
       kamld export digits - | ssh elsewhere tar -x
@@ -67,10 +70,15 @@ def command(
         _show_bucket(dest, resolved, entries, planned, dry_run, delete, as_json)
         return
     target = sys.stdout.buffer if dest == "-" else Path(app.folder, dest)
-    with render.progress("Writing", len(entries)) as advance:
-        done = export(
-            app.repository.objects, resolved.commit, entries, target, threads=app.threads, progress=advance
-        )
+    file = file_target(entries, place.path, dest, app.folder) if dest != "-" else None
+    if file:
+        target, dest = file, os.path.join(dest, file.name) if Path(app.folder, dest) != file else dest
+        done = export_file(objects, entries.row(0), file)
+    else:
+        with render.progress("Writing", len(entries)) as advance:
+            done = export(
+                objects, resolved.commit, entries, target, threads=app.threads, progress=advance
+            )  # fmt: skip
     if not as_json:
         tell_left_out(objects, entries)
     if as_json:

@@ -65,21 +65,21 @@ def command(
         value = _value(done.report)
         render.json_value(value | {"repaired": done.steps} if mend else value)
     else:
-        _show_steps(done.steps, mend=mend)
+        _show_steps(done.steps, mend=mend, sound=done.report.sound)
         _show(done.report, time.monotonic() - start, quick=quick, some=bool(names), mend=mend)
     return 0 if done.report.sound else 3
 
 
-def _show_steps(steps: list[Step], *, mend: bool) -> None:
+def _show_steps(steps: list[Step], *, mend: bool, sound: bool) -> None:
     if mend and not steps:
-        render.say("There was nothing that could be put right.")
+        render.say("Nothing had to be put right." if sound else "There was nothing that could be put right.")
     for step in steps:
         render.say(f"  {step.key}")
-        render.say(f"    {step.what}")
+        render.advise(f"    {step.what}")
     found = [step.key for step in steps if _RECOVERED in step.key]
     if found:
         render.say("You know best what they were called. To give one its name again:")
-        render.say(f"  kamld branch {found[0]} {MAIN}")
+        render.advise(f"  kamld branch {found[0]} {MAIN}")
     if steps:
         render.say()
 
@@ -98,7 +98,7 @@ def _show(report: Report, seconds: float, *, quick: bool, some: bool, mend: bool
     if report.purged:
         render.say(f"{render.files(report.purged)} purged: left out on purpose, and no damage.")
     for note in report.notes:
-        render.note(note)
+        render.advise_aside(note)
     if report.sound:
         render.say("All is there, by sizes and records." if quick else "Everything is sound.")
         return
@@ -107,7 +107,7 @@ def _show(report: Report, seconds: float, *, quick: bool, some: bool, mend: bool
     render.say()
     versions = f"{report.versions - report.versions_affected:,} of {_count(report.versions, 'version')}"
     render.say(f"The rest is sound; {versions} can be had whole.")
-    render.say(_next(report, mend=mend))
+    render.advise(_next(report, mend=mend))
 
 
 def _show_findings(report: Report) -> None:
@@ -145,6 +145,8 @@ def _show_affected(report: Report) -> None:
                 render.say(f"    {render.path(path)}")
             if one.files and one.paths and one.files > _PATHS_SHOWN:
                 render.say(f"    … and {one.files - len(one.paths[:_PATHS_SHOWN]):,} more")
+        if removed:
+            render.advise("  Unless it is to come back, leave it: kamld gc forgets it in its time.")
     more = report.versions_affected - len(report.affected)
     if more:
         render.say(f"and {_count(more, 'more version')} of the same.")

@@ -10,9 +10,10 @@ import click
 from kamld import clock
 from kamld.app.kept import Kept, why_kept
 from kamld.app.unfinished import unfinished
-from kamld.cli import render
+from kamld.cli import render, views
 from kamld.cli.context import Door, json_option, pass_door
 from kamld.errors import UsageError
+from kamld.store import purged
 from kamld.store.gc import SHORTEST, Collected, Garbage, collect, look
 
 _AGE = re.compile(r"([0-9]{1,6})(s|m|h|d)")
@@ -85,13 +86,18 @@ def _look(found: Garbage, as_json: bool) -> None:
         return
     if packs:
         render.say(f"{render.size(found.bytes)} can be given back, in {_many(packs, 'pack')}.")
-        render.say("Next: kamld gc")
+        render.advise("Next: kamld gc")
     else:
         render.say("There is nothing to give back.")
     if found.left:
-        render.note(f"{render.size(found.left)} more are too few in their packs to copy the rest for.")
+        more = " more" if packs else " of garbage"
+        render.note(
+            f"{render.size(found.left)}{more} stay for now: a pack is written anew once a quarter of it is"
+            " garbage."
+        )
     if found.missing:
-        render.note(f"{_many(found.missing, 'file')} of kept versions are not in the hub: see kamld fsck")
+        missing = _many(found.missing, "file")
+        render.advise_aside(f"{missing} of kept versions are not in the hub: see kamld fsck")
 
 
 def _collected(done: Collected, age: timedelta, as_json: bool) -> None:
@@ -112,12 +118,12 @@ def _collected(done: Collected, age: timedelta, as_json: bool) -> None:
         render.say(f"Given back: {render.size(done.freed)} in {_many(done.deleted, 'pack')}{kept}.")
     if done.waits_for:
         render.say(f"Waiting for {_many(len(done.waits_for), 'command')} that began before; nothing deleted.")
-        render.say("Next: kamld gc, once it has ended.")
+        render.advise("Next: kamld gc, once it has ended.")
     elif done.condemned:
         room = f"{render.size(done.condemned_bytes)} in " if done.condemned_bytes else ""
         due = clock.text(clock.moment(done.since) + age)
         render.say(f"Marked for deletion: {room}{_many(done.condemned, 'pack')}.")
-        render.say(f"Next: kamld gc, after {due[:16].replace('T', ' ')} UTC, deletes it.")
+        render.advise(f"Next: kamld gc, after {clock.local(due)}, deletes it.")
     elif not done.deleted:
         render.say("There is nothing to give back.")
 
@@ -125,14 +131,22 @@ def _collected(done: Collected, age: timedelta, as_json: bool) -> None:
 def _why(found: Kept, as_json: bool) -> None:
     """What keeps a version; or the versions that need something: all for programs, some for people."""
     if as_json and found.commit:
-        render.json_value({"commit": found.commit, "kept_by": [need.about for need in found.by]})
+        kept = [need.about for need in found.by]
+        render.json_value({"commit": found.commit, "kept_by": kept, "expired": found.expired})
         return
     if as_json:
         needed = [{"commit": need.commit or None, "kept_by": need.about} for need in found.by]
-        render.json_value({"what": found.what, "objects": found.objects, "needed_by": needed})
+        gone = [views.path_json(path)["path"] for path, _ in found.purged]
+        value = {"what": found.what, "objects": found.objects, "needed_by": needed, "purged": gone}
+        render.json_value(value)
         return
     if found.commit:
         _list(found, f"{render.commit_id(found.commit)} is kept by", [(need.about,) for need in found.by])
+        if found.expired:
+            render.say("It was a checkpoint, and expired: its files are gone, the commit stays.")
+        return
+    _holes(found)
+    if found.purged and not found.objects:
         return
     shown = list(islice(found.by, _SHOWN + 1))
     rows = [(f"{render.commit_id(need.commit) or '-':12}", need.about) for need in shown[:_SHOWN]]
@@ -141,10 +155,20 @@ def _why(found: Kept, as_json: bool) -> None:
         render.say("  … and more; --json has all.")
 
 
+def _holes(found: Kept) -> None:
+    for path, hole in found.purged[:_SHOWN]:
+        said = purged(hole).message
+        render.say(said if len(found.purged) == 1 else f"{render.path(path)}: {said}")
+    if len(found.purged) > _SHOWN:
+        render.say(f"… and {len(found.purged) - _SHOWN:,} more were purged; --json has all.")
+    if found.purged and not found.objects:
+        render.say("Versions still list it; nothing of it is in the hub.")
+
+
 def _list(found: Kept, heading: str, rows: Sequence[tuple[str, ...]]) -> None:
     if not rows:
         what = f"keeps {render.commit_id(found.commit)}" if found.commit else f"needs {found.what}"
-        render.say(f"Nothing {what}: the next kamld gc marks it.")
+        render.advise(f"Nothing {what}: the next kamld gc marks it.")
         return
     render.say(heading)
     for row in rows:

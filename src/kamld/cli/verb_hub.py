@@ -42,7 +42,8 @@ def command(door: Door, as_json: bool) -> None:
     models = sum(d.kind == "model" for d in names)
     share = used / (used + free) * 100
     render.say(f"{place}   {render.size(used)}, {share:.0f} % of the room there; {render.size(free)} free")
-    render.say(f"{_many(len(names) - models, 'dataset')}, {_many(models, 'model')}.   kamld ls shows them.")
+    there = f"{_many(len(names) - models, 'dataset')}, {_many(models, 'model')}"
+    render.advise(f"{there}.   kamld ls shows them.")
 
 
 def _none_yet(place: Path, *, as_json: bool) -> None:
@@ -55,7 +56,7 @@ def _none_yet(place: Path, *, as_json: bool) -> None:
         )  # fmt: skip
         return
     render.say(f"{place}   not there yet; {render.size(free)} free")
-    render.say("The first kamld commit makes it. If it was moved: kamld --hub PLACE, or KAMLD_HUB=PLACE.")
+    render.advise("The first kamld commit makes it. If it was moved: kamld --hub PLACE, or KAMLD_HUB=PLACE.")
 
 
 def _many(count: int, what: str) -> str:

@@ -143,14 +143,14 @@ def _show(result: Imported) -> None:
         render.say(f"{what} was changed here too; this import is kept as branch {made.landed.branch}.")
         _bring_in(dataset, made.landed.branch)
     elif result.created:
-        render.say(f"Next: kamld checkout {dataset.said}, kamld log {dataset.said}")
+        render.advise(f"Next: kamld checkout {dataset.said}, kamld log {dataset.said}")
 
 
 def _bring_in(dataset: Dataset, branch: str) -> None:
     """How an import that was kept apart gets where it was meant for."""
     meant = meant_for(branch)
-    render.say(f"Look: kamld diff {dataset.said}@{meant} {dataset.said}@{branch}")
-    render.say(f"Bring it in: kamld merge {dataset.said} {branch}{into(meant)}")
+    render.advise(f"Look: kamld diff {dataset.said}@{meant} {dataset.said}@{branch}")
+    render.advise(f"Bring it in: kamld merge {dataset.said} {branch}{into(meant)}")
 
 
 def _tell_left(repository: Repository, commit: Commit, dataset: Dataset) -> None:
@@ -158,7 +158,7 @@ def _tell_left(repository: Repository, commit: Commit, dataset: Dataset) -> None
     if not count:
         render.say("Nothing is left elsewhere: the hub has a copy of all these files already.")
     else:
-        render.say(
+        render.advise(
             f"{render.files(count)} left in {where}; the hub has no copy. Copy them:"
             f" kamld import --fetch {dataset.said}"
         )

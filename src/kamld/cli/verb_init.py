@@ -78,7 +78,7 @@ def _bind(app: App, target: Path, bind: str, folder: str, *, as_json: bool) -> N
     subject = done.commit.message.splitlines()[0] if done.commit.message else ""
     render.say(f"{folder} is a folder of {at.full_name}, {where}, {render.commit_id(at.commit)}  {subject}")
     differ = f"{render.files(done.differ)} {'differs' if done.differ == 1 else 'differ'}"
-    render.say(
+    render.advise(
         f"{render.files(done.same)} {'is' if done.same == 1 else 'are'} as in that version, {differ}:"
         f" kamld status {quote(folder)}"
     )
@@ -105,6 +105,7 @@ def _show(begun: Begun, folder: str) -> None:
     say = f'kamld commit {quote(folder)} -m "…"'
     if begun.files:
         is_there = "file that is" if begun.files == 1 else "files that are"
-        render.say(f"It has no files yet; the first commit takes the {begun.files:,} {is_there} there: {say}")
+        what = f"the {begun.files:,} {is_there} there"
+        render.advise(f"It has no files yet; the first commit takes {what}: {say}")
     else:
-        render.say(f"It has no files yet. Put some into {folder}, then: {say}")
+        render.advise(f"It has no files yet. Put some into {folder}, then: {say}")

@@ -12,6 +12,7 @@ import click
 from kamld.app import App
 from kamld.cli import render, views
 from kamld.cli.context import Door, json_option, limit_option, pass_door
+from kamld.cli.other_hub import is_same
 from kamld.cli.paths import find_place, is_name, is_place, shell_word, typed
 from kamld.errors import NotFound, SystemFault
 from kamld.reading.choose import no_such, pattern_of
@@ -99,7 +100,9 @@ def _note_folder(app: App, word: str, dataset: Dataset) -> None:
         binding = None if {"@", ":"} & set(word) else read_binding(Path(app.folder, word))
     if binding and (binding.dataset, binding.branch) != (dataset.id, MAIN):
         of = "" if binding.dataset == dataset.id else f" of {binding.full_name}"
-        render.note(f"The folder {word} is{of} {_on(binding)}: kamld log ./{word}")
+        if not is_same(binding.hub, app.settings.hub):
+            of = f" of {binding.full_name} in another hub, {binding.hub},"
+        render.advise_aside(f"The folder {word} is{of} {_on(binding)}: kamld log ./{word}")
 
 
 def _on(binding: Binding) -> str:

@@ -15,8 +15,9 @@ from kamld.cli.paths import Place, find_place, shell_word, typed
 from kamld.errors import UsageError
 from kamld.reading.choose import no_such, pattern_of
 from kamld.reading.files import KINDS
+from kamld.records.kinds import EXECUTABLE, FILE, FOLDER, SYMLINK
 from kamld.store import Objects
-from kamld.store.trees import EXECUTABLE, FOLDER, SYMLINK, Entry
+from kamld.store.trees.entries import Entry
 
 PAGE = 1000  # lines of a page on a terminal
 _LOST = 5  # names that are shown
@@ -64,7 +65,7 @@ def command(
     page = limit or (PAGE if sys.stdout.isatty() and not (everything or as_json) else None)
     rows = _rows(place, below, os.fsencode(after or ""))
     if as_json:
-        render.json_list(_json(place, row, below) for row in islice(rows, page))
+        render.json_list(_rows_json(door.app.repository.objects, place, islice(rows, page), below))
     else:
         _show(door.app.repository.objects, place, rows, page, below, " -r" if recursive else "")
 
@@ -101,7 +102,7 @@ def _names(door: Door, project: str | None, as_json: bool) -> None:
         )  # fmt: skip
     if lost:
         shown_lost = ", ".join(lost[:_LOST]) + (", …" if len(lost) > _LOST else "")
-        render.note(
+        render.advise_aside(
             f"No version is known of {shown_lost}: lost, unless a first commit there was stopped or still"
             " goes on. Look: kamld fsck"
         )
@@ -110,16 +111,16 @@ def _names(door: Door, project: str | None, as_json: bool) -> None:
         return
     render.table(rows, right=(4, 5), whole=(1, 2, 3, 6), spare=(7, 6, 1))
     if not rows and project:
-        render.say(f"Nothing in project {project} yet. kamld ls shows all projects.")
+        render.advise(f"Nothing in project {project} yet. kamld ls shows all projects.")
     elif not rows and not lost:
-        render.say("Nothing here yet. kamld commit FOLDER makes the first dataset.")
+        render.advise("Nothing here yet. kamld commit FOLDER makes the first dataset.")
 
 
 def _none_yet(place: str, *, as_json: bool) -> None:
     if as_json:
         render.json_value([])
     else:
-        render.say(f"Nothing here yet: there is no hub at {place}. kamld commit FOLDER makes it.")
+        render.advise(f"Nothing here yet: there is no hub at {place}. kamld commit FOLDER makes it.")
 
 
 def _rows(place: Place, below: bool, after: bytes) -> Iterator[Entry]:
@@ -180,6 +181,17 @@ def _top(place: Place) -> int:
     path = os.fsencode(place.path)
     found = None if pattern_of(place.folders, place.path) else place.folders.find(path)
     return len(path) + 1 if path and found and found.kind == FOLDER else 0
+
+
+def _rows_json(
+    objects: Objects, place: Place, rows: Iterator[Entry], below: bool
+) -> Iterator[dict[str, Any]]:  # fmt: skip
+    """Of files also whether they were left where they are, and the hub has no copy."""
+    while some := list(islice(rows, PAGE)):
+        left = set(objects.left([row.id for row in some if row.kind in (FILE, EXECUTABLE)]))
+        for row in some:
+            of_file = {"left_elsewhere": row.id in left} if row.kind in (FILE, EXECUTABLE) else {}
+            yield _json(place, row, below) | of_file
 
 
 def _json(place: Place, row: Entry, below: bool) -> dict[str, Any]:

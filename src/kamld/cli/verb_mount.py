@@ -52,9 +52,8 @@ def command(
     target = Path(app.folder, folder or resolved.dataset.name).resolve()
     if foreground:
         check_possible()
-        hub = app.repository.blobs.location
         _, record, _ = prepare(
-            mounts_folder(app), hub, resolved, str(reference.revision), target, writable=write
+            mounts_folder(app), app.repository, resolved, str(reference.revision), target, writable=write
         )
         words = [*server_command(app, record), *(["--made"] if record.made else [])]
         os.execve(words[0], words, server_environment(app))  # noqa: S606 - ourselves
@@ -78,10 +77,10 @@ def _show(resolved: Resolved, record: MountRecord, folder: Path, files: int, siz
     here = quote(str(folder))
     if waiting:
         changes = f"{waiting:,} change{'' if waiting == 1 else 's'}"
-        render.say(f"It has {changes} of before that you did not commit: kamld status {here}")
+        render.advise(f"It has {changes} of before that you did not commit: kamld status {here}")
     if record.writable:
-        render.say(f'What you change is a layer of your own until: kamld commit {here} -m "…"')
-    render.say(f"kamld umount {here} ends it.")
+        render.advise(f'What you change is a layer of your own until: kamld commit {here} -m "…"')
+    render.advise(f"kamld umount {here} ends it.")
 
 
 def _json(mount: Mount) -> dict[str, object]:
@@ -99,7 +98,7 @@ def _list(app: App, *, as_json: bool) -> None:
         render.json_value([_json(one) for one in found])
         return
     if not found:
-        render.say("Nothing is mounted. kamld mount NAME FOLDER does it.")
+        render.advise("Nothing is mounted. kamld mount NAME FOLDER does it.")
         return
     rows = []
     for one in found:
@@ -109,4 +108,4 @@ def _list(app: App, *, as_json: bool) -> None:
         rows.append((one.record.folder, name, render.commit_id(one.commit), one.state, how, left))
     render.table(rows)
     if any(one.state == "broken" for one in found):
-        render.say("Nobody serves what is broken: kamld umount FOLDER, then mount it again.")
+        render.advise("Nobody serves what is broken: kamld umount FOLDER, then mount it again.")

@@ -27,7 +27,7 @@ def command(door: Door, name: str, folder: Path, write: bool, made: bool, as_jso
 
     def ready() -> None:
         if not as_json:
-            render.say(f"{folder} is there. Ctrl-C or kamld umount ends it.")
+            render.advise(f"{folder} is there. Ctrl-C or kamld umount ends it.")
 
     reference = app.reference(name)
     serve_mount(

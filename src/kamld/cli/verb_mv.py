@@ -36,4 +36,4 @@ def command(door: Door, name: str, new_name: str, as_json: bool) -> None:
         render.json_value({"id": dataset.id} | views.dataset_json(dataset) | before)
         return
     render.say(f"{old} is {click.style(str(Name(dataset.project, dataset.name)), bold=True)} now.")
-    render.say(f"To take that back: kamld mv {new} {old}")
+    render.advise(f"To take that back: kamld mv {new} {old}")

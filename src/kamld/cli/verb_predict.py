@@ -68,7 +68,7 @@ def _show(predicted: Predicted, elapsed_ms: float) -> None:
         render.say(predicted.summary)
     model = click.style(f"{answer.model} {answer.version}", bold=True)
     render.say(f"{model}, {elapsed_ms:.1f} ms, prediction {answer.prediction}")
-    render.say(f"Trace it: kamld why {answer.prediction}")
+    render.advise(f"Trace it: kamld why {answer.prediction}")
 
 
 def _bar(score: float) -> str:

@@ -1,12 +1,16 @@
 """`kamld purge`: removing a file from every version for good."""
 
+import os
 import sys
+from collections.abc import Sequence
 from shlex import quote
 from typing import Any
 
 import click
 
+from kamld import clock
 from kamld.app.purging import Done, Plan, already, carry_out, go_on, plan
+from kamld.blobs.foreign import is_bucket, is_web
 from kamld.cli import render, views
 from kamld.cli.context import Door, json_option, pass_door
 from kamld.errors import Invalid, UsageError
@@ -76,7 +80,7 @@ def command(
     if not yes:
         _show(made, as_json=False)
         _confirm(made)
-    _told(carry_out(door.app, made, reason, told=render.note), as_json=as_json)
+    _told(carry_out(door.app, made, reason, told=render.note), as_json=as_json, others=_others(made))
 
 
 def _confirm(made: Plan) -> None:
@@ -95,7 +99,7 @@ def _show(made: Plan, as_json: bool) -> None:
                 "contents": len(made.contents), "bytes": sum(made.contents.values()),
                 "places": [_place(place) for place in touched.places], "version_count": touched.versions,
                 "runs": touched.runs, "endpoints": touched.endpoints, "bytes_freed": weight.bytes,
-                "packs": weight.packs, "shared_parts": weight.shared,
+                "packs": weight.packs, "shared_parts": weight.shared, "elsewhere": weight.elsewhere,
             }
         )  # fmt: skip
         return
@@ -113,6 +117,7 @@ def _show(made: Plan, as_json: bool) -> None:
     render.say(
         f"Removes {render.size(weight.bytes)} from {_count(weight.packs, 'pack')}.{_stays(weight.shared)}"
     )
+    _left_there(weight.elsewhere)
 
 
 def _value(done: Done) -> dict[str, Any]:
@@ -121,6 +126,7 @@ def _value(done: Done) -> dict[str, Any]:
         "holes": [_hole(hole) for hole in purged.holes], "bytes_freed": purged.bytes,
         "packs": purged.packs, "shared_parts": purged.shared,
         "in_use": [str(left.path) for left in done.left], "mounts": list(done.mounts),
+        "written": [str(one.path) for one in done.written], "elsewhere": purged.elsewhere,
     }  # fmt: skip
 
 
@@ -135,15 +141,51 @@ def _told_again(made: Plan, done: Done, as_json: bool) -> None:
     _elsewhere(done)
 
 
+def _left_there(addresses: Sequence[str]) -> None:
+    """What an import left where it was, and of which the hub had only the address."""
+    if not addresses:
+        return
+    render.say("It was left elsewhere, where kamld does not remove what is not its own:")
+    for address in addresses[:_PLACES_SHOWN]:
+        render.say(f"  {render.path(os.fsencode(address))}{_is_there(address)}")
+    if len(addresses) > _PLACES_SHOWN:
+        render.say(f"  … and {len(addresses) - _PLACES_SHOWN:,} more; --json has all")
+
+
+def _is_there(address: str) -> str:
+    """As far as this machine can see."""
+    if is_bucket(address) or is_web(address):
+        return ""
+    return ", still there" if os.path.lexists(address) else ", not seen from here"
+
+
 def _elsewhere(done: Done) -> None:
+    _left_there(done.purged.elsewhere)
     for left in done.left:
         path = render.path(bytes(left.path))
-        render.say(f"Still there, for {left.why}: {path}. Remove it then, or: kamld purge --finish")
+        render.advise(f"Still there, for {left.why}: {path}. Remove it then, or: kamld purge --finish")
     for folder in done.mounts:
         render.say(f"Mounted at {folder}: there it cannot be read any more within {HEED_S:.0f} seconds.")
+    for one in done.written:
+        folder = one.mount.record.folder
+        gone = "remove it there, or throw away" if one.mount.state == "mounted" else "to throw away"
+        render.say(f"Your own copy, written to the mount at {folder}, stays: {render.path(bytes(one.path))}")
+        render.advise(
+            f"No commit takes it; {gone} all that was written: kamld umount {quote(folder)} --discard"
+        )
 
 
-def _told(finished: Done, *, as_json: bool) -> None:
+def _others(made: Plan) -> list[str]:
+    """Where else the same content was: other paths, other datasets, also removed ones."""
+    own, path = made.dataset.id, made.path.strip("/").encode("utf-8", "surrogateescape")
+    return [
+        f"{_name(place)}:{render.path(place.path)}" for place in made.touched.places
+        if place.dataset is None or place.dataset.id != own
+        or (place.path != path and not place.path.startswith(path + b"/"))
+    ]  # fmt: skip
+
+
+def _told(finished: Done, *, as_json: bool, others: Sequence[str] = ()) -> None:
     done = finished.purged
     if as_json:
         render.json_value(_value(finished))
@@ -156,6 +198,9 @@ def _told(finished: Done, *, as_json: bool) -> None:
     render.say(
         f"Purged {count}: {render.size(done.bytes)} from {_count(done.packs, 'pack')}.{_stays(done.shared)}"
     )
+    if others:
+        more = f" and {len(others) - _WORDS_SHOWN:,} more places" if len(others) > _WORDS_SHOWN else ""
+        render.say(f"The same content went from {', '.join(others[:_WORDS_SHOWN])}{more}.")
     _elsewhere(finished)
     render.say(_ELSEWHERE)
 
@@ -167,7 +212,7 @@ def _list(door: Door, as_json: bool) -> None:
         return
     rows = [
         [
-            hole.time[:10], render.who(hole.author, door.app.author),
+            clock.local(hole.time)[:10], render.who(hole.author, door.app.author),
             ", ".join(f"{one.project}/{one.name}:{one.path}" for one in hole.files[:1]) or hole.id[:12],
             "" if hole.done else "not ended",
             hole.reason,

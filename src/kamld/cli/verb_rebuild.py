@@ -37,7 +37,7 @@ def command(door: Door, as_json: bool) -> int:
         f" {made.runs:,} runs, {made.events:,} deployment events."
     )
     for key in damaged:
-        render.note(f"{key} is damaged and left out; kamld fsck --repair keeps what is sound in it.")
+        render.advise_aside(f"{key} is damaged and left out; kamld fsck --repair keeps what is sound in it.")
     for sentence in made.damaged:
         render.note(sentence)
     return status

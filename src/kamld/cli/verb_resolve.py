@@ -8,13 +8,13 @@ import click
 from kamld.app.checks import check_room
 from kamld.changes.merging import resolve
 from kamld.cli.context import Door, json_option, pass_door
+from kamld.cli.here import meant
 from kamld.cli.merge_views import show_outcome
 from kamld.errors import NotFound, UsageError
 
 
 @click.command("resolve")
-@click.argument("name", metavar="NAME")
-@click.argument("path", metavar="PATH")
+@click.argument("words", metavar="[NAME] PATH", nargs=-1, required=True)
 @click.option("--into", "branch", metavar="BRANCH", help="The branch that is merged into.  [main]")
 @click.option("--row", metavar="KEY", default="", help="Only this row of the table at PATH.")
 @click.option("--ours", is_flag=True, help="Keep what the branch has there.")
@@ -23,7 +23,7 @@ from kamld.errors import NotFound, UsageError
 @json_option
 @pass_door
 def command(
-    door: Door, name: str, path: str, branch: str | None, row: str, ours: bool, theirs: bool,
+    door: Door, words: tuple[str, ...], branch: str | None, row: str, ours: bool, theirs: bool,
     file: Path | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Decide a conflict of the merge that waits, or with a folder or a pattern as PATH all that are in it.
@@ -37,6 +37,7 @@ def command(
     Examples:
       kamld merge digits                              what there is to decide
       kamld resolve digits "photos/**/*.png" --ours
+      kamld resolve labels.csv --theirs               of the folder that you are in
       kamld resolve digits labels.csv --row 0/b.png --theirs
       kamld resolve digits labels.csv --ours          its other rows
       kamld resolve digits labels.csv --file by-hand.csv
@@ -45,7 +46,10 @@ def command(
         raise UsageError("usage", "How? One of --ours, --theirs and --file FILE.", "kamld resolve --help")
     if row and file:
         raise UsageError("usage", "A file is taken whole: --row goes with --ours or --theirs.")
-    app = door.app
+    if len(words) > 2:
+        raise UsageError("usage", "One PATH at a time, which may be a pattern.", "kamld resolve --help")
+    path = words[-1]
+    app, name = meant(door.app, words[0] if len(words) == 2 else None, whole=True)
     decision = "ours" if ours else "theirs" if theirs else str(_found(app.folder, file))
     dataset = app.dataset(name)
     outcome = resolve(

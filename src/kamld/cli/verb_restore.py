@@ -10,7 +10,8 @@ from kamld.cli.context import Door, existing_folder, json_option, pass_door
 from kamld.cli.left_out import paths_left_out, tell_left_out
 from kamld.errors import Invalid, UsageError
 from kamld.records.names import Name, Reference, parse_revision
-from kamld.store.trees import entries_of, present
+from kamld.store.trees import present
+from kamld.store.trees.entries import entries_of
 from kamld.workspace import find_binding, read_binding
 from kamld.workspace.settle import bound_dataset
 from kamld.workspace.switch import restore

@@ -38,7 +38,8 @@ def command(door: Door, name: str, as_json: bool) -> None:
         render.json_value({"id": dataset.id, **views.dataset_json(dataset)})
         return
     render.say(f"Removed {dataset.kind} {dataset.project}/{dataset.name}.")
-    render.say(f"This brings it back: kamld undo {dataset.said}")
+    render.advise(f"This brings it back: kamld undo {dataset.said}")
+    render.say("Folders of it keep their files, and stay bound to it: rm -r FOLDER/.kamld lets one go.")
 
 
 def _instead(app: App, label: str, word: str) -> str:

@@ -83,9 +83,9 @@ def _show_none(name: str | None, state: str | None, *, as_json: bool) -> None:
     if as_json:
         render.json_value([])
     elif name or state:
-        render.say("No such run. kamld runs shows all.")
+        render.advise("No such run. kamld runs shows all.")
     else:
-        render.say("No run yet. kamld run -i DATASET -o model:NAME -- python train.py makes one.")
+        render.advise("No run yet. kamld run -i DATASET -o model:NAME -- python train.py makes one.")
 
 
 def _is_wanted(run: Unsealed, name: str | None, state: str | None) -> bool:
@@ -123,11 +123,11 @@ def _show(app: App, found: Sequence[Unsealed | Run]) -> None:
         columns -= 1
     render.table(rows, header=header, right=right, whole=(1, 2))
     if any(isinstance(run, Unsealed) and run.state == LOST for run in found):
-        render.say("The process of a lost run is gone; the next kamld run closes it.")
+        render.advise("The process of a lost run is gone; the next kamld run closes it.")
     if more_params or more_metrics:
         render.say(f"{more_params} more parameters and {more_metrics} more metrics with --json.")
     if len(runs) > 1:
-        render.say(f"Compare: kamld runs --compare {runs[1].number} {runs[0].number}")
+        render.advise(f"Compare: kamld runs --compare {runs[1].number} {runs[0].number}")
 
 
 def _row(app: App, run: Unsealed | Run, params: Sequence[str], metrics: Sequence[str]) -> list[str]:
@@ -178,7 +178,7 @@ def _show_comparison(comparison: Comparison) -> None:
     render.table(rows, header=header, right=tuple(range(2, len(header) - 1)))
     if comparison.files:
         render.say(f"Code files that differ: {', '.join(comparison.files)}")
-    render.say(f"Alike in {len(comparison.same)} other things: kamld runs --compare … --json")
+    render.advise(f"Alike in {len(comparison.same)} other things: kamld runs --compare … --json")
 
 
 def _value(value: Any) -> str:

@@ -1,44 +1,53 @@
 """`kamld show`: one version and all that is known about it, or one path of it."""
 
 import os
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
 
+from kamld import clock
 from kamld.app import App
 from kamld.cli import render, views
 from kamld.cli.context import Door, json_option, pass_door
-from kamld.cli.left_out import left_elsewhere
+from kamld.cli.here import meant
+from kamld.cli.left_out import left_elsewhere, paths_left_out, purged_of
 from kamld.cli.paths import Place, find_place, shell_word, typed, with_removal
 from kamld.errors import NotFound
 from kamld.reading.about import About, about
 from kamld.records.history import Commit
 from kamld.records.holes import Hole
+from kamld.store.refs.expiry import Link, standings
 from kamld.store.refs.revisions import Resolved
-from kamld.store.trees import Change, Tree, diff
+from kamld.store.trees import Tree, diff
+from kamld.store.trees.entries import Change
 
 _SORTS = 8  # sorts of files that are shown, and columns of a table
 _COLUMNS = 20
 
 
 @click.command("show")
-@click.argument("name", metavar="NAME[@REVISION][:PATH]")
+@click.argument("name", required=False, metavar="[NAME[@REVISION][:PATH]]")
 @json_option
 @pass_door
-def command(door: Door, name: str, as_json: bool) -> None:
+def command(door: Door, name: str | None, as_json: bool) -> None:
     """Show one version: who made it, when and from what, its names, and what it changed.
+
+    Without a NAME it is the branch of the folder that you are in, also before @REVISION and :PATH.
 
     With a PATH: how large that file or folder is, what is in it, and which version changed it last.
 
     \b
     Examples:
       kamld show digits
+      kamld show                              of the folder that you are in
+      kamld show :labels.csv                  a file of it
       kamld show digits@main~1
       kamld show digits-net@v2 --json
       kamld show digits:labels.csv
       kamld show "digits:**/*.png"
     """
-    app = door.app
+    app, name = meant(door.app, name)
     if app.reference(name).path:
         _path(app, find_place(app, name), as_json)
         return
@@ -50,7 +59,8 @@ def command(door: Door, name: str, as_json: bool) -> None:
         number = app.repository.refs.version_of(resolved.dataset, resolved.commit_id)
         named = {"names": names, "version": views.version_json(number), "expired": tree is None}
         left = left_elsewhere(app.repository.objects, tree.entries().rows())[0] if tree else 0
-        extra = {"files": tree and tree.count, "bytes": tree and tree.size, "left": left}
+        purged = paths_left_out(app.repository.objects, tree.entries()) if tree else []
+        extra = {"files": tree and tree.count, "bytes": tree and tree.size, "left": left, "purged": purged}
         render.json_value(shown | named | extra | {"changes": _changes_json(changes)})
         return
     dataset, commit = resolved.dataset, resolved.commit
@@ -62,7 +72,8 @@ def command(door: Door, name: str, as_json: bool) -> None:
         ("", "names", ", ".join(names)),
         ("", "made", f"{render.ago(commit.time)} by {render.who(commit.author, app.author)}"),
         ("", "files", f"{render.files(tree.count)}, {render.size(tree.size)}" if tree else views.EXPIRED),
-        ("", "kept", _kept(commit) if tree else ""),
+        ("", "kept", _kept(app, resolved) if tree else ""),
+        ("", "purged", purged_of(app.repository.objects, tree.entries()) if tree else ""),
         ("", "left", _left(app, tree) if tree else ""),
         ("", "before", ", ".join(map(render.commit_id, commit.parents))),
         ("", "from", _source(commit)),
@@ -73,7 +84,7 @@ def command(door: Door, name: str, as_json: bool) -> None:
         render.say(f"Changed since {render.commit_id(commit.parents[0])}: {views.change_counts(changes)}")
         views.show_changes(changes)
     if tree:
-        render.say(f"Get it: kamld checkout {dataset.said}@{resolved.commit_id[:12]} FOLDER")
+        render.advise(f"Get it: kamld checkout {dataset.said}@{resolved.commit_id[:12]} FOLDER")
 
 
 def _changes_json(changes: list[Change] | None) -> list[dict[str, Any]] | None:
@@ -104,13 +115,32 @@ def _left(app: App, tree: Tree) -> str:
     return f"{render.files(count)} in {where}, of which the hub has no copy" if count else ""
 
 
-def _kept(commit: Commit) -> str:
+def _kept(app: App, resolved: Resolved) -> str:
     """For how long, of a checkpoint."""
-    if commit.checkpoint is None:
+    if resolved.commit.checkpoint is None:
         return ""
-    count = commit.checkpoint.keep_last
+    count = resolved.commit.checkpoint.keep_last
     newer = f"{count:,} newer one{' follows' if count == 1 else 's follow'}"
+    if _is_expired(app, resolved):
+        return f"a checkpoint: {newer}, so its files go with the next gc unless something names it"
     return f"a checkpoint: its files go once {newer} and nothing names it"
+
+
+def _is_expired(app: App, resolved: Resolved) -> bool:
+    """By what branches, tags and aliases say; runs and deployments may name it too."""
+    repository = app.repository
+    heads = {ref.commit for ref in repository.live_refs(resolved.dataset) if ref.commit}
+    found = [
+        standing.expired for head in heads
+        for standing in standings(_links(repository.log(head)), heads)
+        if standing.commit_id == resolved.commit_id
+    ]  # fmt: skip
+    return bool(found) and all(found)
+
+
+def _links(history: Iterable[tuple[str, Commit]]) -> Iterator[Link]:
+    for commit_id, commit in history:
+        yield commit_id, commit.parents, commit.checkpoint.keep_last if commit.checkpoint else None
 
 
 def _source(commit: Commit) -> str:
@@ -174,7 +204,7 @@ def _size(found: About) -> str:
 
 def _purged(hole: Hole) -> str:
     why = f": {hole.reason}" if hole.reason else ""
-    return f"on {hole.time[:10]} by {hole.author}{why}; its content is gone"
+    return f"on {clock.local(hole.time)[:10]} by {hole.author}{why}; its content is gone"
 
 
 def _changed(app: App, found: About) -> str:

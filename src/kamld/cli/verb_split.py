@@ -90,7 +90,7 @@ def _show(result: SplitResult, source: Dataset, *, repeated: bool) -> None:
         if whole:
             render.say(whole)
         view = result.parts[0].dataset.said
-        render.say(f"When {source.said} grows: kamld split {source.said} --as {view}")
+        render.advise(f"When {source.said} grows: kamld split {source.said} --as {view}")
     for line in warnings(result):
         render.say(line)
 

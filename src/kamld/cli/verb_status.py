@@ -8,10 +8,10 @@ import click
 
 from kamld.cli import folder_views, render, views
 from kamld.cli.context import Door, FolderName, existing_folder, json_option, pass_door
-from kamld.cli.left_out import tell_left_out
+from kamld.cli.left_out import tell_left_out, tell_refused
 from kamld.records.history import Dataset
 from kamld.store import Change, Repository
-from kamld.store.trees import entries_of
+from kamld.store.trees.entries import entries_of
 from kamld.workspace import Binding, Status, find_binding, folder_status
 from kamld.workspace.committing.standing import Standing, standing
 from kamld.workspace.mounted import mount_of
@@ -59,6 +59,7 @@ def _json(
             {"from": views.path_json(old), "to": views.path_json(new)} for old, new in status.renamed
         ],
         "purged": [render.path(entry.path) for entry in status.purged],
+        "refused": [render.path(entry.path) for entry in status.refused],
         "ignored": [render.path(path) for path in status.ignored],
         "special": [render.path(os.fsencode(one)) for one in status.special],
         "apart": folder_views.apart_json(status.apart),
@@ -75,6 +76,7 @@ def _show(
     stands = standing(repository, dataset, binding)
     folder_views.tell_standing(stands, binding, None if mount_of(top) else folder)
     tell_left_out(repository.objects, entries_of(status.purged))
+    tell_refused(repository.objects, status.refused)
     folder_views.tell_apart(status.apart)
     folder_views.tell_special(status.special)
     if status.special:
@@ -82,14 +84,17 @@ def _show(
     if not status.changes:
         what = f"{render.files(status.files)}, {render.size(status.bytes)}"
         rest = f" The next commit lists {len(status.purged):,} purged no more." if status.purged else ""
-        render.say(f"Nothing has changed ({what}).{rest}")
+        nothing = "Nothing else has changed" if status.refused else "Nothing has changed"
+        render.say(f"{nothing} ({what}).{rest}")
         return
     notes = _table_notes(repository, top, status.changes)
     views.show_changes(status.changes, notes, renamed=status.renamed, ignored=status.ignored)
-    if not binding.branch or stands.protected:
-        render.say(f'Commit to a new branch: kamld commit {folder} -b NEW -m "…"')
+    if status.refused:
         return
-    render.say(f'Commit with: kamld commit {folder} -m "…"')
+    if not binding.branch or stands.protected:
+        render.advise(f'Commit to a new branch: kamld commit {folder} -b NEW -m "…"')
+        return
+    render.advise(f'Commit with: kamld commit {folder} -m "…"')
 
 
 def _table_notes(repository: Repository, top: Path, changes: list[Change]) -> dict[bytes, str]:

@@ -10,7 +10,7 @@ from kamld.cli.context import Door, existing_folder, json_option, pass_door
 from kamld.cli.left_out import tell_left_out
 from kamld.errors import UsageError
 from kamld.records.names import Name, Reference, parse_revision
-from kamld.store.trees import entries_of
+from kamld.store.trees.entries import entries_of
 from kamld.workspace import find_binding
 from kamld.workspace.settle import bound_dataset
 from kamld.workspace.switch import Switched, switch, switch_to_new
@@ -71,6 +71,6 @@ def _show(done: Switched, subject: str, folder: str) -> None:
     if done.kept:
         render.say(f"What you had changed is still there: {render.files(done.kept)}.")
     if not now.branch:
-        render.say(f'To go on from here: kamld commit {quote(folder)} -b NEW -m "…"')
+        render.advise(f'To go on from here: kamld commit {quote(folder)} -b NEW -m "…"')
         back = done.before.branch or "main"
-        render.say(f"Back: kamld switch {quote(folder)} {quote(back)}")
+        render.advise(f"Back: kamld switch {quote(folder)} {quote(back)}")

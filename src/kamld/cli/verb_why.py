@@ -11,6 +11,7 @@ from kamld.app.catalog import owners
 from kamld.catalog.lineage import why
 from kamld.catalog.nodes import Node
 from kamld.cli import render
+from kamld.cli.advice import complete
 from kamld.cli.context import Door, json_option, pass_door
 from kamld.cli.views import plain
 from kamld.serving.predictions import find
@@ -72,7 +73,7 @@ def _line(node: Node, me: str) -> str:
     words = [click.style(node.title, bold=True)]
     if identifier:
         words.append(click.style(identifier, fg="yellow"))
-    words.extend(node.about)
+    words.extend(map(complete, node.about) if node.sort == "shortened" else node.about)
     if node.via == "merged":
         words.append("(merged)")
     if node.repeated:

@@ -10,11 +10,12 @@ import msgspec
 
 from kamld.cli import render
 from kamld.records.history import Commit, Dataset
+from kamld.records.kinds import EXECUTABLE, FILE, FOLDER, SYMLINK
 from kamld.records.names import Name
 from kamld.store import Change, Committed, Repository
-from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK
 
 _KINDS = {FILE: "a plain file", EXECUTABLE: "executable", SYMLINK: "a link", FOLDER: "an empty folder"}
+_SORTS = {SYMLINK: ("link", "links"), FOLDER: ("empty folder", "empty folders")}  # what is no file
 _COMMIT_FIELDS = ("id", "commit", *Commit.__struct_fields__)
 EXPIRED = "expired: its files are not kept"  # of a checkpoint
 LISTED = 12  # changes of one sort that are listed one by one; more are counted by folder
@@ -88,7 +89,28 @@ def change_counts(changes: Sequence[Change]) -> str:
 
 
 def changed_files(changes: Sequence[Change]) -> str:
-    return f"{change_counts(changes)} file{'' if len(changes) == 1 else 's'}" if changes else "the same files"
+    """`+2 −1 files`; links and empty folders are told apart, in `+2 files and links`."""
+    found = Counter(_sort(change) for change in changes)
+    nouns = [words[len(changes) > 1] for words in (("file", "files"), *_SORTS.values()) if found[words]]
+    return f"{change_counts(changes)} {_and(nouns)}" if changes else "the same files"
+
+
+def _sort(change: Change) -> tuple[str, str]:
+    """What it is about, one of them and many."""
+    there = change.new or change.old
+    return _SORTS.get(there.kind if there else FILE, ("file", "files"))
+
+
+def _how_many(changes: Sequence[Change]) -> str:
+    found = Counter(_sort(change) for change in changes)
+    return ", ".join(
+        f"{count:,} {words[count > 1]}"
+        for words in (("file", "files"), *_SORTS.values()) if (count := found[words])
+    )  # fmt: skip
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def show_changes(
@@ -135,24 +157,31 @@ def _lines(changes: Sequence[Change], notes: Mapping[bytes, str], *, folded: boo
     groups = sorted(folders.items())
     lines = [_line(folder, some, notes) for folder, some in groups[:LISTED]]
     if len(groups) > LISTED:
-        rest = sum(len(some) for _, some in groups[LISTED:])
-        lines.append((f"… {len(groups) - LISTED} more folders", f"({render.files(rest)})"))
+        rest = [change for _, some in groups[LISTED:] for change in some]
+        lines.append((f"… {len(groups) - LISTED} more folders", f"({_how_many(rest)})"))
     return lines
 
 
 def _one(change: Change, notes: Mapping[bytes, str]) -> tuple[str, str]:
-    return render.path(change.path), notes.get(change.path) or sizes(change)
+    there = change.new or change.old
+    mark = "/" if there and there.kind == FOLDER else ""
+    return render.path(change.path) + mark, notes.get(change.path) or sizes(change)
 
 
 def _line(folder: bytes, changes: Sequence[Change], notes: Mapping[bytes, str]) -> tuple[str, str]:
     if len(changes) == 1:
         return _one(changes[0], notes)
-    return (f"{render.path(folder)}/" if folder else "./"), f"({render.files(len(changes))})"
+    return (f"{render.path(folder)}/" if folder else "./"), f"({_how_many(changes)})"
 
 
 def sizes(change: Change) -> str:
+    """How large a file is and was; that something is no file, or was something else."""
+    sort = _sort(change)[0]
     if change.old and change.new and change.old.kind != change.new.kind:
-        return f"{render.size(change.new.size)}, now {_KINDS[change.new.kind]}"
+        now = f"now {_KINDS[change.new.kind]}"
+        return f"{render.size(change.new.size)}, {now}" if sort == "file" else now
+    if sort != "file":
+        return f"{sort}, leads elsewhere now" if change.old and change.new else sort
     if change.old and change.new:
         if change.old.size == change.new.size:
             return render.size(change.new.size)

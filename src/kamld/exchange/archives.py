@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from kamld.errors import Invalid
 from kamld.exchange.items import Item, refused
-from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK
+from kamld.records.kinds import EXECUTABLE, FILE, FOLDER, SYMLINK
 
 SUFFIXES = (
     ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".zip",

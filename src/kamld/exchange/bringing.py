@@ -11,14 +11,16 @@ from pathlib import Path
 from kamld import clock
 from kamld.errors import Invalid, UsageError
 from kamld.exchange.dvc import History, Project
-from kamld.exchange.imported import Imported, earlier, kept_apart, name_taken
+from kamld.exchange.imported import OTHERWISE, Imported, earlier, kept_apart, name_taken
 from kamld.exchange.items import Item, Source, checked, refused
 from kamld.exchange.notes import Notes
 from kamld.records.history import Imported as Origin
+from kamld.records.kinds import EXECUTABLE, FILE, FOLDER
 from kamld.records.names import MAIN, Name
 from kamld.store import Place, Progress, Repository, Writer
 from kamld.store import Source as FileSource
-from kamld.store.trees import EMPTY_ID, EXECUTABLE, FILE, FOLDER, Entries, Entry, diff, entries_of
+from kamld.store.trees import EMPTY_ID, diff
+from kamld.store.trees.entries import Entries, Entry, entries_of
 
 _FLUSH = 256 * 1024 * 1024  # bytes after which what came is made durable and noted
 _AHEAD = 16  # small files that are fetched at once
@@ -54,11 +56,12 @@ def import_from(
     if dataset and base is None and not branch:
         raise name_taken(name, source)
     if dataset:
-        repository.check_open(dataset, into)
+        repository.check_open(dataset, into, OTHERWISE)
     notes = Notes(local, f"{source.kind} {source.source} {reference}")
     with repository.writer() as writer:
         rows, read = _bring(repository, writer, source, notes, reference, progress)
         entries = entries_of(rows)
+        _tell_macos(source, entries.paths)
         if not len(entries):
             raise Invalid("empty_source", f"{source.source} has no files.", "Look at what is named.")
         before = repository.commit(base) if base else None
@@ -84,6 +87,15 @@ def import_from(
     return Imported(
         of, source, dataset is None, base, committed, changes, *shape, remarks=tuple(source.remarks)
     )
+
+
+def _tell_macos(source: Source, paths: Iterable[bytes]) -> None:
+    """Nothing is left out by itself, but who looks at the number of files should know."""
+    ours = [p for p in paths if p.rpartition(b"/")[2] == b".DS_Store" or b"__MACOSX" in p.split(b"/")]
+    if ours:
+        some = ours[0].decode(errors="replace")
+        said = "1 file is" if len(ours) == 1 else f"{len(ours):,} files are"
+        source.remarks.append(f"{said} what macOS adds (__MACOSX, .DS_Store), such as {some}; all came too.")
 
 
 def fetch_left(repository: Repository, entries: Entries, progress: Progress | None = None) -> tuple[int, int]:
@@ -124,6 +136,8 @@ def _bring(
                 writer.put(b"")
                 rows[item.path] = Entry(item.path, FOLDER, 0, EMPTY_ID)
             elif before and before[0] in usable:
+                if source.verify:
+                    source.verify(map(bytes, repository.objects.stream(before[0])))
                 keep(item, *before)
                 if progress:
                     progress(1, 0)
@@ -141,8 +155,8 @@ def _bring(
             unflushed = 0
     by_file = {item.file: item for item in waiting}
     for written in writer.put_files((FileSource(i.file, i.size) for i in waiting), progress):
-        keep(by_file[written.source.path], written.id, written.state.st_size)
-        read += written.state.st_size
+        keep(by_file[written.source.path], written.id, written.state.size)
+        read += written.state.size
     for item in links:
         if item.same_as not in rows:
             raise refused(source.source, item.path, "is a link to something that is not in it")

@@ -13,20 +13,22 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 import zstandard
 
 from kamld import clock
-from kamld.blobs import filesystem_fault
-from kamld.errors import Conflict, Invalid
+from kamld.errors import Conflict, Invalid, filesystem_fault
 from kamld.records.history import Commit
-from kamld.store import Entries, Objects, Progress
-from kamld.store.trees import EXECUTABLE, FOLDER, SYMLINK, Entry, present
+from kamld.records.kinds import EXECUTABLE, FOLDER, SYMLINK
+from kamld.store import Entries, Objects, Progress, purged
+from kamld.store.trees import present
+from kamld.store.trees.entries import Entry, entries_of
 from kamld.workspace.checkout import write_folder
 from kamld.workspace.leftovers import left_in, make_folder, remove_left
+from kamld.workspace.placing.files import materialise
 from kamld.workspace.placing.paths import check_paths
 
 _BATCH = 256  # small files that are read in the order in which they lie, then written in that of names
@@ -72,6 +74,28 @@ def export(
     return Exported(kind, len(entries), int(entries.sizes.sum()))
 
 
+def file_target(entries: Entries, asked: str, dest: str, folder: Path) -> Path | None:
+    """The file that a file which was `asked` for becomes, as with cp: in DEST where that is a folder or ends
+    with a slash. None: it was no file, or DEST is an archive."""
+    if len(entries) != 1 or entries.paths[0] != os.fsencode(asked) or entries.row(0).kind == FOLDER:
+        return None
+    target, name = folder / dest, os.path.basename(asked)
+    if dest.endswith("/") or target.is_dir():
+        return target / name
+    ending = next((s for s in (*_WRITTEN, *_NOT_WRITTEN) if target.name.lower().endswith(s)), None)
+    return None if ending and not name.lower().endswith(ending) else target
+
+
+def export_file(objects: Objects, entry: Entry, target: Path) -> Exported:
+    """Raises Conflict (target_exists), NotFound (purged_file), Invalid (name_too_long), SystemFault."""
+    if hole := objects.hole(entry.id):
+        raise purged(hole)
+    with _room_beside(target) as room:
+        materialise(objects, entries_of([replace(entry, path=b"file")]), room, threads=1)
+        _name(room / "file", target)
+    return Exported("file", 1, entry.size)
+
+
 def kind_of(name: str) -> str:
     """By the name alone: what is no archive is a folder. Raises Invalid (unknown_archive)."""
     for suffix, kind in _WRITTEN.items():
@@ -103,8 +127,19 @@ def _check_names(kind: str, entries: Entries) -> None:
 
 @contextmanager
 def _beside(target: Path) -> Iterator[IO[bytes]]:
-    """A file that gets the name `target` at the end, if all goes well. One that a kill left goes with the
-    next export or checkout there."""
+    """A file that gets the name `target` at the end, if all goes well."""
+    with _room_beside(target) as room:
+        with open(room / "archive", "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        _name(room / "archive", target)
+
+
+@contextmanager
+def _room_beside(target: Path) -> Iterator[Path]:
+    """A folder for what gets the name `target`. One that a kill left goes with the next export or checkout
+    there."""
     try:
         if os.path.lexists(target):
             raise Conflict("target_exists", f"{target} is there already.", "Name another, or move it away.")
@@ -112,11 +147,7 @@ def _beside(target: Path) -> Iterator[IO[bytes]]:
         remove_left(left_in(target.parent))
         folder, lock = make_folder(target.parent)
         try:
-            with open(folder / "archive", "xb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            _name(folder / "archive", target)
+            yield folder
         except FileExistsError:
             raise Conflict("target_exists", f"{target} is there already.", "Name another.") from None
         finally:
@@ -129,7 +160,7 @@ def _beside(target: Path) -> Iterator[IO[bytes]]:
 def _name(file: Path, target: Path) -> None:
     """Raises FileExistsError."""
     try:
-        os.link(file, target)  # which, unlike a renaming, replaces nothing
+        os.link(file, target, follow_symlinks=False)  # which, unlike a renaming, replaces nothing
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
-from kamld.blobs import filesystem_fault
 from kamld.blobs.foreign import Foreign
 from kamld.blobs.web import Found
-from kamld.errors import Invalid
+from kamld.errors import Invalid, filesystem_fault
 
 _PIECE = 1024 * 1024
 
@@ -18,23 +17,29 @@ class Digest:
     """The checksum of what is fetched as one file."""
 
     def __init__(self, wanted: str, where: str) -> None:
-        self.wanted, self._where, self._found = wanted, where, wanted
+        self.wanted, self.where, self._found = wanted, where, ""
 
     def check(self, pieces: Iterable[bytes]) -> None:
         """Raises Invalid (other_checksum)."""
+        for _ in self.through(pieces):
+            pass
+
+    def through(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """The same pieces. Raises Invalid (other_checksum) at their end."""
         found = hashlib.sha256()
         for piece in pieces:
             found.update(piece)
+            yield piece
         if self.wanted and found.hexdigest() != self.wanted:
             raise Invalid(
                 "other_checksum",
-                f"{self._where} has the SHA-256 {found.hexdigest()}, not {self.wanted}."
-                " Nothing was imported.",
+                f"{self.where} has the SHA-256 {found.hexdigest()}, not {self.wanted}. Nothing was imported.",
                 "Do not use it before you know why.",
             )
         self._found = found.hexdigest()
 
     def text(self) -> str:
+        """Of what was read; "": nothing was."""
         return f"sha256:{self._found}" if self._found else ""
 
 

@@ -10,6 +10,8 @@ from kamld.store import Change, Committed, Repository
 from kamld.store.commits import reached
 from kamld.store.refs.landing import is_conflict_branch
 
+OTHERWISE = "Import it into another branch: --into NEW"  # of who finds the branch protected
+
 
 @dataclass(frozen=True, slots=True)
 class Imported:
@@ -28,7 +30,7 @@ class Imported:
     bytes_added: int
     versions: int = 1
     tags: tuple[str, ...] = ()  # that are new
-    remarks: tuple[str, ...] = ()  # what did not come, and why
+    remarks: tuple[str, ...] = ()  # what did not come, and what else is to be known
     branch: str = ""  # nothing had changed, and `base` is kept apart on this one
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kamld.errors import Invalid
-from kamld.store.trees import FILE, FOLDER
+from kamld.records.kinds import FILE, FOLDER
 
 _NEVER = (b"", b".", b"..", b".kamld")  # as a part of a path
 _OUTSIDE = "would leave the folder, or change what kamld keeps in it"
@@ -42,8 +42,9 @@ class Source:
     metadata: dict[str, Any] = field(default_factory=dict)
     revision: Callable[[], str] = str  # asked at the end
     checksum: Callable[[], str] = str
+    verify: Callable[[Iterable[bytes]], None] | None = None  # for one not read again
     done: Callable[[], None] = lambda: None  # all is kept: what was put aside may go
-    remarks: list[str] = field(default_factory=list)  # what did not come, and why; full at the end
+    remarks: list[str] = field(default_factory=list)  # what did not come, and more; full at the end
     history: object = None  # a DVC repository, which has versions of its own in the place of `items`
 
 

@@ -9,7 +9,7 @@ from kamld import clock
 from kamld.blobs.foreign import found_in
 from kamld.exchange.fetched import pieces_in
 from kamld.exchange.items import Item
-from kamld.store.trees import FOLDER, SYMLINK
+from kamld.records.kinds import FOLDER, SYMLINK
 from kamld.workspace import scan
 
 _GRAIN_MS = 20  # within which two contents may have the same times

@@ -9,7 +9,7 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-from kamld.blobs import filesystem_fault
+from kamld.errors import filesystem_fault
 
 _OLD_S = 90 * 24 * 3600.0
 

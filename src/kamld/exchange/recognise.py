@@ -4,7 +4,10 @@ import hashlib
 import io
 import os
 import re
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -21,12 +24,14 @@ from kamld.exchange.dvc import find_project
 from kamld.exchange.fetched import Aside, Digest, pieces_in, pieces_of
 from kamld.exchange.items import Item, Source
 from kamld.exchange.local import local, scanned
+from kamld.records.kinds import FOLDER
 
 KINDS = ("folder", "file", "archive", "bucket", "address", "mlflow", "huggingface", "dvc", "croissant")
 _MAY_BE = {
     "folder": ("folder", "mlflow", "huggingface", "dvc"), "file": ("file", "archive", "croissant"),
     "address": ("address", "file", "archive", "croissant"), "bucket": ("bucket", "file", "archive"),
 }  # fmt: skip
+_AHEAD = 16  # objects of no bytes that are asked for at once
 _DESCRIPTION_MAX = 32 * 1024 * 1024
 _DESCRIPTION = re.compile(r"\.json(ld)?$|^croissant$")  # names that a Croissant description has
 
@@ -45,7 +50,9 @@ def recognise(
             "bad_source", f"{shown(text)} is no address that kamld knows.", "s3:// gs:// az:// https://"
         )
     if is_bucket(text):
-        return _bucket(text, foreign, as_kind)
+        return _bucket(text, foreign, as_kind, sha256.lower())
+    if sha256 and Path(start, text).is_dir():
+        raise _not_one_file(text)
     project = find_project(text, start, foreign.environment) if as_kind in ("", "dvc") else None
     if project:
         name = project.inside.rpartition("/")[2] or project.top.name
@@ -81,18 +88,22 @@ def _folder(path: Path, as_kind: str) -> Source:
 
 
 def _file(path: Path, as_kind: str, sha256: str, foreign: Foreign, aside: Path) -> Source:
+    digest = Digest(sha256, str(path))
     if as_kind != "file" and archives.stem(path.name) != path.name:
-        digest = Digest(sha256, str(path))
         items = partial(archives.members, partial(_opened, path, digest), path.name, str(path))
         return Source("archive", str(path), archives.stem(path.name), items, checksum=digest.text)
     if as_kind == "croissant" or (not as_kind and path.name.endswith((".json", ".jsonld"))):
         text = path.read_bytes() if path.stat().st_size <= _DESCRIPTION_MAX else b""
         if as_kind or is_description(text):
+            digest.check([text])
             return _described(text, str(path), str(path), foreign, aside)
-    name = os.fsencode(path.name)
-    if sha256:
-        Digest(sha256, str(path)).check(pieces_in(path))
-    return Source("file", str(path), path.stem, lambda: iter([local(name, 0, str(path))]))
+    item = local(os.fsencode(path.name), 0, str(path))
+    if not sha256:
+        return Source("file", str(path), path.stem, lambda: iter([item]))
+    item = replace(item, file="", pieces=lambda: digest.through(pieces_in(path)))  # read once, and that kept
+    return Source(
+        "file", str(path), path.stem, lambda: iter([item]), checksum=digest.text, verify=digest.check
+    )
 
 
 def _opened(path: Path, digest: Digest) -> IO[bytes]:
@@ -128,7 +139,7 @@ def _address(url: str, foreign: Foreign, as_kind: str, sha256: str, aside: Path)
             lambda: _unchanged(put_aside, digest, found, clean), clean, found.etag, found.modified,
         )  # fmt: skip
 
-    return Source("address", clean, Path(name).stem, one, **common)
+    return Source("address", clean, Path(name).stem, one, verify=digest.check if sha256 else None, **common)
 
 
 def _fetched(put_aside: Aside, digest: Digest) -> IO[bytes]:
@@ -162,35 +173,68 @@ def _described(text: bytes, place: str, clean: str, foreign: Foreign, aside: Pat
     )  # fmt: skip
 
 
-def _bucket(text: str, foreign: Foreign, as_kind: str) -> Source:
+def _not_one_file(text: str) -> Invalid:
+    return Invalid("bad_source", f"--sha256 is of one file, and {text} is more.", "Leave it out.")
+
+
+def _bucket(text: str, foreign: Foreign, as_kind: str, sha256: str) -> Source:
     bucket, key = foreign.bucket(text)
     key = key.strip("/")
     name = key.rpartition("/")[2] or urlsplit(text).netloc
     thing = bucket.find(key) if key else None
-    if thing and thing.size:
+    digest = Digest(sha256, f"{bucket.top}/{key}")
+    if thing and (thing.size or all(one.key == key for one in bucket.list(key))):
         if as_kind not in ("file", "bucket") and archives.stem(name) != name:
-            items = partial(archives.members, lambda: _InBucket(bucket, thing), name, f"{bucket.top}/{key}")
+            open_thing = partial(_in_bucket, bucket, thing, digest)
+            items = partial(archives.members, open_thing, name, digest.where)
             return Source(
-                "archive", f"{bucket.top}/{key}", archives.stem(name), items, revision=lambda: thing.etag
-            )
-        found = thing
+                "archive", digest.where, archives.stem(name), items, revision=lambda: thing.etag,
+                checksum=digest.text,
+            )  # fmt: skip
+        item = _thing(bucket, thing, os.fsencode(name))
+        item = replace(item, pieces=lambda: digest.through(bucket.stream(thing)))
         return Source(
-            "file", f"{bucket.top}/{key}", Path(name).stem,
-            lambda: iter([_thing(bucket, found, os.fsencode(name))]), revision=lambda: found.etag,
+            "file", digest.where, Path(name).stem, lambda: iter([item]), revision=lambda: thing.etag,
+            checksum=digest.text, verify=digest.check if sha256 else None,
         )  # fmt: skip
+    if sha256:
+        raise _not_one_file(text)
     return Source("bucket", f"{bucket.top}/{key}".rstrip("/"), name, partial(_listed, bucket, key))
 
 
 def _listed(bucket: Bucket, prefix: str) -> Iterator[Item]:
+    with ThreadPoolExecutor(_AHEAD, "look") as pool:
+        waiting: deque[tuple[Thing, Future[Thing | None] | None]] = deque()
+        for thing in _not_above(bucket, prefix):
+            waiting.append((thing, None if thing.size else pool.submit(bucket.find, thing.key)))
+            if len(waiting) > _AHEAD:
+                yield _object_or_folder(bucket, prefix, *waiting.popleft())
+        for thing, looked in waiting:
+            yield _object_or_folder(bucket, prefix, thing, looked)
+
+
+def _not_above(bucket: Bucket, prefix: str) -> Iterator[Thing]:
+    """What is listed, without objects of no bytes that only mark the folder of those after them."""
     before: Thing | None = None
     ours = f"{prefix}/.kamld/".lstrip("/")  # the note of an export
-    for thing in (thing for thing in bucket.list(prefix) if not thing.key.startswith(ours)):
-        # an object of no bytes before those of the folder of its name only marks the folder
+    for thing in bucket.list(prefix):
+        if thing.key.startswith(ours):
+            continue
         if before and not (before.size == 0 and thing.key.startswith(before.key + "/")):
-            yield _thing(bucket, before, before.key[len(prefix) :].lstrip("/").encode())
-        before = thing
+            yield before
+        before = None if thing.key == prefix and not thing.size else thing
     if before:
-        yield _thing(bucket, before, before.key[len(prefix) :].lstrip("/").encode())
+        yield before
+
+
+def _object_or_folder(
+    bucket: Bucket, prefix: str, thing: Thing, looked: "Future[Thing | None] | None"
+) -> Item:  # fmt: skip
+    """The marker of an empty folder is listed without its slash, and there is nothing under that name."""
+    path = thing.key[len(prefix) :].lstrip("/").encode()
+    if looked and ((found := looked.result()) is None or found.size):
+        return Item(path, FOLDER)
+    return _thing(bucket, thing, path)
 
 
 def _thing(bucket: Bucket, thing: Thing, path: bytes) -> Item:
@@ -198,6 +242,12 @@ def _thing(bucket: Bucket, thing: Thing, path: bytes) -> Item:
         path, 0, thing.size, f"{thing.etag} {thing.size}" if thing.etag else "", "",
         partial(bucket.stream, thing), f"{bucket.top}/{thing.key}", thing.etag, thing.modified,
     )  # fmt: skip
+
+
+def _in_bucket(bucket: Bucket, thing: Thing, digest: Digest) -> "_InBucket":
+    if digest.wanted:
+        digest.check(bucket.stream(thing))
+    return _InBucket(bucket, thing)
 
 
 class _InBucket(io.RawIOBase):

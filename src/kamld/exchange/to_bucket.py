@@ -19,8 +19,10 @@ from kamld.blobs.bucket import Bucket, Thing
 from kamld.blobs.foreign import Foreign
 from kamld.errors import Conflict, Invalid, KamldError, NotFound, SystemFault
 from kamld.exchange.export import contents
+from kamld.records.kinds import FOLDER, SYMLINK
 from kamld.store import Entries, Objects, Progress
-from kamld.store.trees import FOLDER, SYMLINK, Entry, present
+from kamld.store.trees import present
+from kamld.store.trees.entries import Entry
 
 NOTE = ".kamld/export.json.gz"
 _AT_ONCE = 16  # small objects that are put at the same time

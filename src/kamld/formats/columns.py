@@ -1,5 +1,6 @@
 """Columns of one table file as Arrow, and where its rows lie as bytes. CSV, TSV, JSON Lines, Parquet."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -81,11 +82,14 @@ def _cells(file: BinaryIO, suffix: str, columns: Sequence[str] | None, text: boo
     except Invalid as error:
         raise Invalid("bad_table", error.message, error.hint) from None
     wanted = _known(columns, table.columns)
-    file.seek(0)
-    names = None if table.dialect.header else list(table.columns)
+    if file.seek(0, os.SEEK_END) == len(table.head):
+        kind = pa.string() if text else pa.null()
+        yield _empty(pa.schema([(name, kind) for name in table.columns]), wanted)
+        return
+    file.seek(len(table.head))
     with csv.open_csv(
         file,
-        read_options=csv.ReadOptions(block_size=_BLOCK, column_names=names),
+        read_options=csv.ReadOptions(block_size=_BLOCK, column_names=list(table.columns)),
         parse_options=csv.ParseOptions(delimiter=table.dialect.delimiter.decode(), newlines_in_values=True),
         convert_options=csv.ConvertOptions(
             include_columns=wanted,
@@ -179,8 +183,8 @@ def row_blocks(file: BinaryIO, suffix: str) -> tuple[int, Iterator[Block]]:
     """(bytes before the first row, the rows in blocks). Raises Invalid (bad_table, damaged_table)."""
     try:
         if _SORTS[suffix] == "cells":
-            head = len(open_delimited(file, suffix).head)
-            return head, read_blocks(file, head, _QUOTE)
+            table = open_delimited(file, suffix)
+            return len(table.head), table.sound_blocks()
         head = len(open_json_lines(file).head)
         return head, read_blocks(file, head, None)
     except Invalid as error:

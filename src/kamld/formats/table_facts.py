@@ -1,21 +1,28 @@
 """What a table is as a whole: its columns and their types, its rows, and cells that hold nothing.
 
 In CSV and TSV a cell without letters holds nothing, quoted or not; in JSON Lines null, or a name that
-is not there; in Parquet null. Everything streams.
+is not there; in Parquet null and NaN. A list or a structure with such a thing anywhere in it counts as
+well. Everything streams.
 """
 
+import json
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
+from kamld.errors import Invalid
 from kamld.formats.tables import SUFFIXES
 from kamld.formats.tables.delimited import Delimited
 from kamld.formats.tables.jsonlines import JsonLines
 from kamld.formats.tables.merge import open_lines
 from kamld.formats.tables.parquet import PARQUET, ParquetTable, damage_told, open_parquet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,15 @@ def table_facts(file: BinaryIO, suffix: str) -> TableFacts:
         return _of_cells(table) if isinstance(table, Delimited) else _of_lines(table)
 
 
+def has_column(file: BinaryIO, suffix: str, name: str) -> bool:
+    """Raises Invalid (not_a_table, damaged_table)."""
+    suffix = suffix.lower()
+    with damage_told() if suffix in PARQUET else nullcontext():
+        table = open_parquet(file) if suffix in PARQUET else open_lines(file, suffix)
+        late = isinstance(table, JsonLines) and any(name in cells for cells in table.every_row())
+        return name in table.columns or late
+
+
 def _of_cells(table: Delimited) -> TableFacts:
     facts = TableFacts(dict.fromkeys(table.columns, ""), ordered=True)
     for empty in table.empty_cells():
@@ -76,7 +92,7 @@ def _of_lines(table: JsonLines) -> TableFacts:
                 if facts.rows > 1:
                     first_gap[name] = 1
         for name in there:
-            if cells.get(name, b"null") == b"null":
+            if _lacks(cells.get(name, b"null")):
                 first_gap.setdefault(name, facts.rows)
             else:
                 there[name] += 1
@@ -89,9 +105,48 @@ def _of_parquet(table: ParquetTable) -> TableFacts:
     facts = TableFacts(dict(table.types), ordered=True)
     for batch in table.batches(list(table.columns)):
         for name in table.columns:
-            column = batch.column(name)
-            if column.null_count:
-                empty = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
+            empty = np.flatnonzero(_holes(batch.column(name)))
+            if len(empty):
                 facts.found_gap(name, len(empty), facts.rows + int(empty[0]) + 1)
         facts.rows += len(batch)
     return facts
+
+
+def _lacks(cell: bytes) -> bool:
+    """Raises Invalid (damaged_table)."""
+    if b"null" not in cell:
+        return False
+    try:
+        return _is_lacking(json.loads(cell))
+    except RecursionError:
+        raise Invalid("damaged_table", "A value has too many lists or objects within each other.") from None
+
+
+def _is_lacking(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_is_lacking, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_is_lacking, value))
+    return value is None or value != value
+
+
+def _holes(column: "pa.Array") -> NDArray[np.bool_]:
+    """In which rows there is a null or NaN, however deep."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _holes(column.dictionary_decode())
+    holes = np.array(column.is_null(nan_is_null=True).to_numpy(zero_copy_only=False), np.bool_)
+    if pa.types.is_struct(kind):
+        for part in column.flatten():
+            holes |= _holes(part)
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        inner = np.flatnonzero(_holes(column.flatten()))
+        if len(inner):
+            rows = pc.list_parent_indices(column).to_numpy(zero_copy_only=False)
+            holes[rows[inner]] = True
+    elif pa.types.is_nested(kind):
+        holes |= np.fromiter(map(_is_lacking, column.to_pylist()), np.bool_, len(column))
+    return holes

@@ -10,6 +10,7 @@ from kamld.errors import Invalid
 
 TEXT_MAX = 1_000_000  # bytes of a file whose lines are compared
 _ALIGNED = 5_000  # lines between what both begin and end with; more are only counted
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 
 
 @dataclass(slots=True)
@@ -22,7 +23,7 @@ class TextDiff:
 
 
 def read_text(file: BinaryIO) -> list[str]:
-    """Raises Invalid (not_text)."""
+    """Lines that may be no UTF-8: see `legible`. Raises Invalid (not_text)."""
     file.seek(0)
     data = file.read(TEXT_MAX + 1)
     if len(data) > TEXT_MAX:
@@ -32,7 +33,9 @@ def read_text(file: BinaryIO) -> list[str]:
     try:
         return data.decode("utf-8").splitlines()
     except UnicodeDecodeError:
-        raise Invalid("not_text", "It is no UTF-8.") from None
+        if _CONTROL.search(data):
+            raise Invalid("not_text", "It has bytes that are no text.") from None
+        return data.decode("utf-8", "surrogateescape").splitlines()  # so that other bytes stay other bytes
 
 
 def compare_texts(old: list[str], new: list[str], *, shown: int) -> TextDiff:
@@ -47,7 +50,7 @@ def compare_texts(old: list[str], new: list[str], *, shown: int) -> TextDiff:
     unified = list(difflib.unified_diff(before, now, n=1, lineterm=""))[2:]
     found = [_shifted(line, skipped) for line in unified]
     added, removed = (sum(line.startswith(sign) for line in found) for sign in "+-")
-    return TextDiff(added, removed, found[:shown], max(0, len(found) - shown))
+    return TextDiff(added, removed, [legible(line) for line in found[:shown]], max(0, len(found) - shown))
 
 
 def _shifted(line: str, by: int) -> str:
@@ -61,3 +64,17 @@ def _common_ends(old: list[str], new: list[str]) -> tuple[int, int]:
     head = next((n for n in range(shorter) if old[n] != new[n]), shorter)
     tail = next((n for n in range(shorter - head) if old[-1 - n] != new[-1 - n]), shorter - head)
     return head, tail
+
+
+def legible(text: str) -> str:
+    """For people: what is no UTF-8 was written by a program of Windows, most likely."""
+    if not any("\udc80" <= letter <= "\udcff" for letter in text):
+        return text
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # what JSON may have
+        return text
+    try:
+        return data.decode("cp1252")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")

@@ -5,12 +5,13 @@ what is changed in one is committed by kamld.workspace, as in any folder.
 """
 
 from kamld.mount.launch import LIBRARY, check_possible, end, find, prepare, start
-from kamld.mount.records import Mount, MountRecord, all_mounts, kept_for_layers
+from kamld.mount.records import Mount, MountRecord, Written, all_mounts, kept_for_layers, written_with
 
 __all__ = [
     "LIBRARY",
     "Mount",
     "MountRecord",
+    "Written",
     "all_mounts",
     "check_possible",
     "end",
@@ -18,4 +19,5 @@ __all__ = [
     "kept_for_layers",
     "prepare",
     "start",
+    "written_with",
 ]

@@ -8,7 +8,8 @@ from kamld import clock
 from kamld.errors import NotFound, SystemFault
 from kamld.reading.folders import Folders
 from kamld.store import Entries, Repository
-from kamld.store.trees import Entry, decode_page
+from kamld.store.trees import decode_page
+from kamld.store.trees.entries import Entry
 
 _SMALL = 64 * 1024  # such an object is one piece, and read whole
 _SMALL_KEPT = 64  # of them, for who reads one in parts

@@ -7,10 +7,12 @@ from posixpath import dirname
 import msgspec
 
 from kamld.mount.names import Names, Node
-from kamld.store.trees import EMPTY_ID, FOLDER, SYMLINK, Entry
-from kamld.workspace.ignore import Ignores
+from kamld.records.kinds import FOLDER, SYMLINK
+from kamld.scan.ignore import Ignores
+from kamld.scan.marks import HUB_MARK
+from kamld.store.trees import EMPTY_ID
+from kamld.store.trees.entries import Entry
 from kamld.workspace.mounted import Changed, Row
-from kamld.workspace.scan import HUB_MARK
 
 UNKNOWN = bytes(32)  # id of what nobody had to read
 IdOf = Callable[[int], bytes]  # of a file of the layer

@@ -13,7 +13,7 @@ from zlib import crc32
 
 import msgspec
 
-from kamld.mount.names import Attributes, Op, Start
+from kamld.mount.names import Attributes, Content, Gone, Move, Op, Put, Start
 
 _HEAD = struct.Struct("<II")  # length, sum
 _LARGEST = 1 << 20
@@ -40,6 +40,35 @@ def base_of_changes(path: Path) -> str | None:
     if not any(not isinstance(op, Start | Attributes) or _differs(op) for op in ops):
         return None
     return next((op.commit for op in ops if isinstance(op, Start)), None)
+
+
+def paths_of_files(path: Path) -> dict[int, bytes]:
+    """Where each file of the layer is in the mount. Raises OSError."""
+    journal = Journal(path, writable=False)
+    try:
+        ops = journal.read()
+    finally:
+        journal.close()
+    at: dict[bytes, int] = {}
+    for op in ops:
+        if isinstance(op, Put | Content) and op.number:
+            at[op.path] = op.number
+        elif isinstance(op, Gone):
+            at = {one: number for one, number in at.items() if not _is_in(one, op.path)}
+        elif isinstance(op, Move):
+            others = at if op.swap else {one: number for one, number in at.items() if not _is_in(one, op.new)}
+            at = {_moved(one, op): number for one, number in others.items()}
+    return {number: one for one, number in at.items()}
+
+
+def _is_in(path: bytes, folder: bytes) -> bool:
+    return path == folder or path.startswith(folder + b"/")
+
+
+def _moved(path: bytes, op: Move) -> bytes:
+    if _is_in(path, op.old):
+        return op.new + path[len(op.old) :]
+    return op.old + path[len(op.new) :] if op.swap and _is_in(path, op.new) else path
 
 
 def _differs(op: Op) -> bool:

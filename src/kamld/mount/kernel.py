@@ -24,8 +24,8 @@ import mfusepy
 
 from kamld.errors import KamldError
 from kamld.mount.names import Node
-from kamld.store.trees import SYMLINK
-from kamld.workspace.binding import OWN
+from kamld.records.kinds import SYMLINK
+from kamld.scan.marks import OWN
 
 _OWN = b"/" + OWN.encode()
 _FOR_LONG_S = 86_400.0

@@ -13,8 +13,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-from kamld.blobs import filesystem_fault
-from kamld.errors import Conflict, Invalid, KamldError, NotFound, SystemFault
+from kamld.errors import Conflict, Invalid, KamldError, NotFound, SystemFault, filesystem_fault
 from kamld.mount.records import (
     Mount,
     MountRecord,
@@ -26,7 +25,7 @@ from kamld.mount.records import (
     read_record,
     source_of,
 )
-from kamld.records.history import Dataset
+from kamld.store import Repository
 from kamld.store.refs.revisions import Resolved
 from kamld.workspace.binding import Binding, read_binding
 from kamld.workspace.mounted import LAYER
@@ -61,10 +60,11 @@ def _unavailable(why: str, hint: str) -> SystemFault:
 
 
 def prepare(
-    mounts: Path, hub: str, resolved: Resolved, revision: str, folder: Path, *, writable: bool
+    mounts: Path, repository: Repository, resolved: Resolved, revision: str, folder: Path, *, writable: bool
 ) -> tuple[Path, MountRecord, Binding]:
     """What a mount of this version at this folder is; the folder is made if it is not there. Raises Conflict
-    (already_mounted, target_exists, uncommitted_layer), Invalid (not_a_branch), SystemFault."""
+    (already_mounted, target_exists, uncommitted_layer, layer_of_another), Invalid (not_a_branch), and
+    SystemFault."""
     dataset = resolved.dataset
     if writable and resolved.branch is None:
         raise Invalid(
@@ -73,7 +73,7 @@ def prepare(
         )  # fmt: skip
     _check_free(folder)
     place = place_of(mounts, folder, dataset.id)
-    _check_layer(place, folder, dataset, resolved, writable=writable)
+    _check_layer(place, folder, resolved, repository.hub.id, writable=writable)
     try:
         made = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
@@ -86,8 +86,8 @@ def prepare(
         raise filesystem_fault(error, str(folder)) from None
     branch = (resolved.branch or "") if writable else ""
     binding = Binding(
-        hub=hub, dataset=dataset.id, project=dataset.project, name=dataset.name, branch=branch,
-        commit=resolved.commit_id,
+        hub=repository.blobs.location, dataset=dataset.id, project=dataset.project, name=dataset.name,
+        branch=branch, commit=resolved.commit_id, hub_id=repository.hub.id,
     )  # fmt: skip
     record = MountRecord(
         folder=str(folder), project=dataset.project, name=dataset.name, revision=revision,
@@ -104,13 +104,21 @@ def _check_free(folder: Path) -> None:
         )  # fmt: skip
 
 
-def _check_layer(place: Path, folder: Path, dataset: Dataset, resolved: Resolved, *, writable: bool) -> None:
+def _check_layer(place: Path, folder: Path, resolved: Resolved, hub_id: str, *, writable: bool) -> None:
     """What was written before goes on where it was, or is decided about first."""
     before = read_record(place)
     kept = next((m for m in all_mounts(place.parent) if m.place == place and m.has_changes), None)
     if before is None or kept is None:
         return
-    bound = read_binding(place / LAYER)
+    dataset, bound = resolved.dataset, read_binding(place / LAYER)
+    if bound and bound.hub_id not in ("", hub_id):
+        raise Conflict(
+            "layer_of_another",
+            f"What was written to {dataset.said} at {folder} is over a version of another hub, which was at"
+            f" {bound.hub} before this one.",
+            f"Bring that hub back. Or copy what you need from {place / LAYER}, then throw it away:"
+            f" kamld umount {folder} --discard",
+        )
     if writable and bound and bound.branch == resolved.branch:
         return
     branch = bound.branch if bound else before.revision

@@ -22,9 +22,9 @@ from threading import Condition, Lock, RLock
 from kamld.mount.beneath import Beneath
 from kamld.mount.journal import Journal
 from kamld.mount.names import Attributes, Content, Gone, Move, Names, Node, Op, Put, Start
-from kamld.store.trees import FILE, FOLDER, SYMLINK
+from kamld.records.kinds import FILE, FOLDER, SYMLINK
+from kamld.scan.marks import may_be_named
 from kamld.workspace.mounted import DATA
-from kamld.workspace.scan import may_be_named
 
 JOURNAL = "journal"
 NOREPLACE, EXCHANGE = 1, 2  # of renameat2

@@ -14,7 +14,8 @@ from typing import Final
 import msgspec
 
 from kamld.mount.beneath import Beneath
-from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK, Entry
+from kamld.records.kinds import EXECUTABLE, FILE, FOLDER, SYMLINK
+from kamld.store.trees.entries import Entry
 
 _MADE_HERE = 1 << 62  # inode numbers of what was made in the layer; the version's are hashes below it
 _TYPE = {FILE: stat.S_IFREG, SYMLINK: stat.S_IFLNK, FOLDER: stat.S_IFDIR}

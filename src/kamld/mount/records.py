@@ -13,7 +13,7 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -22,15 +22,16 @@ from pathlib import Path
 import msgspec
 
 from kamld import ids
-from kamld.blobs import filesystem_fault
-from kamld.errors import Conflict, KamldError
-from kamld.mount.journal import base_of_changes
+from kamld.errors import Conflict, KamldError, SystemFault, filesystem_fault
+from kamld.mount.journal import base_of_changes, paths_of_files
 from kamld.mount.layer import JOURNAL
 from kamld.records.encoding import encode
 from kamld.records.history import Kind
+from kamld.records.kinds import FILE
 from kamld.store.gc import Root
 from kamld.workspace.binding import Binding, read_binding
-from kamld.workspace.mounted import LAYER, RECORD
+from kamld.workspace.mounted import DATA, LAYER, RECORD
+from kamld.workspace.status import hash_file
 
 TYPE = "fuse.kamld"
 _OCTAL = re.compile(r"\\([0-7]{3})")
@@ -129,6 +130,50 @@ def kept_for_layers(mounts: Path) -> Iterator[Root]:
         if record and base:
             about = f"what was written to the mount at {record.folder} and is not committed"
             yield Root("commit", bytes.fromhex(base), about, sure=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A file that was written to a mount. `path`: where it is, or would be, in the mount's folder; where it
+    has no name any more, the layer's own file."""
+
+    mount: Mount
+    path: Path
+
+
+def written_with(mounts: Path, contents: Mapping[bytes, int]) -> Iterator[Written]:
+    """Files of all layers that have any of these contents (ids and sizes). Raises SystemFault."""
+    sizes = set(contents.values())
+    for mount in all_mounts(mounts):
+        layer = mount.place / LAYER
+        found = [one for one in _files(layer) if _size(one) in sizes and _id(one) in contents]
+        try:
+            paths = paths_of_files(layer / JOURNAL) if found else {}
+        except OSError as error:
+            raise filesystem_fault(error, str(layer)) from None
+        for one in found:
+            path = paths.get(int(one.name, 16))
+            yield Written(mount, Path(mount.record.folder, os.fsdecode(path)) if path else one)
+
+
+def _files(layer: Path) -> list[Path]:
+    return sorted((layer / DATA).iterdir()) if (layer / DATA).is_dir() else []
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:  # removed just now
+        return -1
+
+
+def _id(file: Path) -> bytes:
+    try:
+        return hash_file(file, FILE)
+    except SystemFault:
+        if file.exists():
+            raise
+        return b""  # as above
 
 
 def _base_of_changes(place: Path) -> str | None:

@@ -11,8 +11,7 @@ from threading import Lock
 import msgspec
 
 from kamld import clock
-from kamld.blobs import filesystem_fault
-from kamld.errors import KamldError, SystemFault
+from kamld.errors import KamldError, SystemFault, filesystem_fault
 from kamld.mount.beneath import Beneath
 from kamld.mount.changes import UNKNOWN, changed, everything_changed, told_by_content
 from kamld.mount.control import Control
@@ -21,12 +20,13 @@ from kamld.mount.kernel import Kernel
 from kamld.mount.layer import Layer
 from kamld.mount.names import Names, Node
 from kamld.mount.records import MountRecord, has_changes, served, source_of, write_record
+from kamld.records.kinds import FILE
+from kamld.scan.ignore import FILE as IGNORE_FILE
+from kamld.scan.ignore import Ignores, parse_ignores
+from kamld.scan.marks import OWN
 from kamld.store import Repository
 from kamld.store.leases import READING, Held
-from kamld.store.trees import FILE
-from kamld.workspace.binding import OWN, Binding, write_binding
-from kamld.workspace.ignore import FILE as IGNORE_FILE
-from kamld.workspace.ignore import Ignores, parse_ignores
+from kamld.workspace.binding import Binding, write_binding
 from kamld.workspace.mounted import LAYER, Changed
 from kamld.workspace.settle import settle
 from kamld.workspace.status import hash_file
@@ -51,6 +51,9 @@ def serve(
                 write_binding(folder, binding)
             else:
                 bound = settle(folder, lambda *_: repository) or binding
+                here = msgspec.structs.replace(bound, hub=binding.hub, hub_id=binding.hub_id)
+                if bound != here:  # the hub was moved, and the layer with it, which is a part of it
+                    write_binding(folder, here)
             pin = _Pin(repository, bound.commit)
             stack.callback(pin.end)
             work = _Work(repository, folder, bound.commit, pin) if record.writable else None

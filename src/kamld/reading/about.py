@@ -12,8 +12,9 @@ from kamld.reading.folders import Folders
 from kamld.reading.history import Step, steps
 from kamld.reading.tables import is_table, table_of
 from kamld.records.holes import Hole
+from kamld.records.kinds import EXECUTABLE, FILE, FOLDER
 from kamld.store import Repository
-from kamld.store.trees import EXECUTABLE, FILE, FOLDER, Entry
+from kamld.store.trees.entries import Entry
 
 _TARGET_MAX = 4096
 

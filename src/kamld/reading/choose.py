@@ -11,8 +11,9 @@ from shlex import quote
 from kamld.errors import Invalid, NotFound
 from kamld.reading.folders import Folders
 from kamld.records.globs import Glob, is_glob
+from kamld.records.kinds import EXECUTABLE, FILE, FOLDER, SYMLINK
 from kamld.store import Entries
-from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK, Entry, entries_of
+from kamld.store.trees.entries import Entry, entries_of
 
 _LOOKED_AT = 10_000  # names of a folder that are compared with one that is not there
 _SHOWN = 3

@@ -12,8 +12,9 @@ import numpy as np
 from kamld.errors import NotFound
 from kamld.reading.choose import chosen
 from kamld.reading.folders import Folders
+from kamld.records.kinds import EXECUTABLE, FILE, FOLDER, SYMLINK
 from kamld.store import Entries, Objects, Tree
-from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK, Entry
+from kamld.store.trees.entries import Entry
 
 KINDS = {FILE: "file", EXECUTABLE: "executable", SYMLINK: "link", FOLDER: "folder"}
 

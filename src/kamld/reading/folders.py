@@ -9,8 +9,10 @@ from itertools import accumulate
 from threading import Lock
 
 from kamld.records.globs import Glob
+from kamld.records.kinds import FOLDER
 from kamld.store import Entries, Objects, Tree
-from kamld.store.trees import FOLDER, Entry, decode_page
+from kamld.store.trees import decode_page
+from kamld.store.trees.entries import Entry
 
 _PAGES_KEPT = 128  # of about 1,024 files each
 _NOTHING = bytes(32)

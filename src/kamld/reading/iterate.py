@@ -4,6 +4,7 @@ Windows of examples are read ahead by threads, each in the order in which it lie
 delivered in the order of the epoch. All windows together stay within a budget of bytes.
 """
 
+import operator
 import os
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping
@@ -45,13 +46,14 @@ class Reader(Iterator[Example]):
         resume: Mapping[str, Any] | None = None, epoch: int = 0, epochs: int | None = 1,
         budget: int = BUDGET, threads: int = THREADS,
     ) -> None:  # fmt: skip
-        """Raises Invalid (bad_shard, other_examples, bad_state)."""
+        """Raises Invalid (bad_shard, bad_seed, other_examples, bad_state)."""
+        seed = _seed(shuffle)
         index, of = shard
         if not 0 <= index < of:
             raise Invalid("bad_shard", f"There is no part {index} of {of}.", "Parts count from 0.")
         self._files = files
         self._budget, self._threads = max(budget, 1), max(threads, 1)
-        fresh = State(_which(files), epoch, 0, shuffle, (index, of))
+        fresh = State(_which(files), epoch, 0, seed, (index, of))
         self._state = _resumed(fresh, resume) if resume else fresh
         self._last = None if epochs is None else epoch + epochs  # the epoch that is not read any more
         self._examples = self._delivered()
@@ -72,6 +74,13 @@ class Reader(Iterator[Example]):
         """Examples in one epoch of this reader's share."""
         index, of = self._state.shard
         return len(range(index, len(self._files), of))
+
+    def __repr__(self) -> str:
+        index, of = self._state.shard
+        share = f", part {index} of {of}" if of > 1 else ""
+        seed = "" if self._state.seed is None else f", shuffled by {self._state.seed}"
+        files = f"{len(self):,} file" + ("" if len(self) == 1 else "s")
+        return f"<reader of {files}{share}{seed}: at {self._state.position:,} of epoch {self._state.epoch}>"
 
     def _delivered(self) -> Generator[Example]:
         with ThreadPoolExecutor(self._threads, "kamld-read") as pool:
@@ -114,6 +123,19 @@ class Reader(Iterator[Example]):
             for row, data in zip(rows, contents, strict=True)
             if data is not None
         ]
+
+
+def _seed(shuffle: object) -> int | None:
+    """Raises Invalid (bad_seed)."""
+    if shuffle is None:
+        return None
+    try:
+        return operator.index(shuffle)  # type: ignore[arg-type]
+    except TypeError:
+        raise Invalid(
+            "bad_seed", f"shuffle={shuffle!r} is no seed: it is a whole number.",
+            "Write shuffle=1, or None for the order that the files have.",
+        ) from None  # fmt: skip
 
 
 def _which(files: Files) -> str:

@@ -28,3 +28,4 @@ class PendingMerge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     time: str
     key: tuple[str, ...] = ()  # columns that were given with --key
     resolutions: tuple[Resolution, ...] = ()
+    message: str = ""  # that was given for the merge when it lands

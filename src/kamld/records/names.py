@@ -56,6 +56,15 @@ class Revision(msgspec.Struct, frozen=True):
         back = f"~{self.steps}" if self.steps else ""
         return f"{self.base}{then}{back}"
 
+    @property
+    def said(self) -> str:
+        """As a person types it here: a time by their own clock, no finer than it has to be."""
+        if self.time is None:
+            return str(self)
+        then, back = clock.here(self.time), str(self).partition("}")[2]
+        precision = "microseconds" if then.microsecond else "seconds" if then.second else "minutes"
+        return f"{self.base}@{{{then.isoformat(timespec=precision)}}}{back}"
+
 
 class Reference(msgspec.Struct, frozen=True):
     """A parsed `name@revision:path`; `path` is "" when none was given."""

@@ -13,13 +13,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kamld.records.kinds import EXECUTABLE, FILE, SYMLINK
 from kamld.records.run import Code
 from kamld.runs.git import DIFF_MAX, GitView, git_view
+from kamld.scan.ignore import read_ignores
+from kamld.scan.marks import HUB_MARK, OWN, may_be_named
 from kamld.store import Source, Writer
-from kamld.store.trees import EXECUTABLE, FILE, SYMLINK, Entry, entries_of, write_tree
-from kamld.workspace.binding import OWN, read_binding
-from kamld.workspace.ignore import read_ignores
-from kamld.workspace.scan import HUB_MARK, may_be_named
+from kamld.store.trees import write_tree
+from kamld.store.trees.entries import Entry, entries_of
+from kamld.workspace.binding import read_binding
 
 FILE_MAX = 10_000_000  # bytes
 FILES_MAX = 10_000
@@ -170,8 +172,8 @@ def _put(writer: Writer, top: Path, files: Sequence[_File]) -> Iterator[Entry]:
             places[os.fsdecode(place)] = file
     for written in writer.put_files(Source(p, f.state.st_size) for p, f in places.items()):
         file, state = places[written.source.path], written.state
-        kind = EXECUTABLE if state.st_mode & stat.S_IXUSR else FILE
-        yield Entry(file.path, kind, state.st_size, written.id)
+        kind = EXECUTABLE if state.mode & stat.S_IXUSR else FILE
+        yield Entry(file.path, kind, state.size, written.id)
 
 
 def _hidden(path: bytes) -> bool:

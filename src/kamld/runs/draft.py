@@ -14,8 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
-from kamld.blobs import filesystem_fault
-from kamld.errors import KamldError, SystemFault
+from kamld.errors import KamldError, SystemFault, filesystem_fault
 from kamld.records.encoding import decode, encode
 from kamld.records.run import Code, RunState
 from kamld.runs.plan import Plan

@@ -31,7 +31,7 @@ from kamld.runs.plan import Output, command_text, made
 from kamld.runs.surroundings import OUTPUT, variable
 from kamld.store import Entries, Progress, Repository, Writer
 from kamld.store.trees import write_tree
-from kamld.workspace.settle import landed_on
+from kamld.workspace.landed import landed_on
 
 _MESSAGE_MAX = 300  # characters of a commit's message
 

@@ -6,7 +6,7 @@ from typing import Any
 from kamld.errors import UsageError
 from kamld.records.history import Dataset, Split, SplitPart
 from kamld.records.names import Name, parse_name
-from kamld.splits.parts import recorded_parts, recorded_rule
+from kamld.splits.parts import names_today, recorded_parts, recorded_rule
 from kamld.splits.rule import fractions
 from kamld.store import Repository
 
@@ -78,9 +78,8 @@ def settle(repository: Repository, source: Dataset, asked: Asked) -> Settled:
         rule, names = there
         return Settled(rule, {part: names[part] for part in _in_order(rule)}, repeated=True)
     rule = _rule(asked.parts or fractions(_TEST if asked.test is None else asked.test), said)
-    beginning = asked.prefix or source.name
-    names = {part: parse_name(f"{beginning}-{part}", project) for part in _in_order(rule)}
-    return Settled(rule, names, repeated=False)
+    names = names_today(repository, source, rule, asked.prefix)
+    return Settled(rule, {part: names[part] for part in _in_order(rule)}, repeated=False)
 
 
 def _in_order(rule: Split) -> list[str]:

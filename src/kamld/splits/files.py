@@ -9,13 +9,13 @@ import numpy as np
 from kamld.errors import Invalid
 from kamld.formats.columns import table_suffix
 from kamld.records.history import Split
+from kamld.records.kinds import EXECUTABLE, FILE, FOLDER, SYMLINK
 from kamld.splits.labels import coded, grouping_of, read_labels, strata_of
 from kamld.splits.plan import NO_GROUPS, UNKNOWN, Examples, Ints, scores_of
 from kamld.splits.rule import FOLDER as BY_FOLDER
 from kamld.splits.rule import table_and_column
 from kamld.sql import beside, rows_where, table_of
 from kamld.store import Entries, Repository
-from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK
 
 if TYPE_CHECKING:
     from kamld.sql.tables import Table

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from kamld.errors import Invalid, NotFound
 from kamld.formats.columns import read_columns, table_suffix
+from kamld.records.kinds import FOLDER
 from kamld.splits.plan import Grouping, Ints
 from kamld.store import Entries, Repository
-from kamld.store.trees import FOLDER
 
 if TYPE_CHECKING:
     from kamld.sql.tables import Table

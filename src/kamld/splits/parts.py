@@ -11,7 +11,7 @@ import msgspec
 from kamld import ids
 from kamld.errors import Conflict
 from kamld.records.history import Dataset, Split
-from kamld.records.names import MAIN, Name, Reference
+from kamld.records.names import MAIN, Name, Reference, parse_name
 from kamld.splits import rule as rules
 from kamld.store import Repository
 from kamld.store.refs.revisions import Resolved
@@ -51,8 +51,10 @@ def recorded_parts(
     every = [made for one in repository.names.all() if (made := _made(repository, source, one))]
     found = _families([one for one in every if one.rule.part], source.project)
     usual = prefix or source.name
-    mine = [one for one in found if any(made.stem == usual for made in one.values())]
-    chosen = mine or ([] if prefix else found)
+    if prefix:
+        chosen = [one for one in found if any(made.stem == prefix for made in one.values())]
+    else:
+        chosen = _usual(repository, source, found) or found
     if len(chosen) > 1:
         raise _several(source, chosen)
     if not chosen:
@@ -63,6 +65,46 @@ def recorded_parts(
     for part in rule.parts:  # one of them may have been removed
         names.setdefault(part.name, Name(source.project, f"{stem}-{part.name}"))
     return rule, names
+
+
+def names_today(repository: Repository, source: Dataset, rule: Split, prefix: str) -> dict[str, Name]:
+    """What the parts of a rule are to be called: as those that there are, if they or the source were renamed
+    since, else by the source or the prefix."""
+    beginning = prefix or source.name
+    names = {part.name: parse_name(f"{beginning}-{part.name}", source.project) for part in rule.parts}
+    if not prefix:
+        known = _known_today(repository, source, rule)
+        names |= {part: made.name for part, made in known.items() if part in names}
+    return names
+
+
+def _known_today(repository: Repository, source: Dataset, rule: Split) -> dict[str, Made]:
+    """The parts that are meant by who gives a rule and no prefix, none if there are none yet."""
+    every = [made for one in repository.names.all() if (made := _made(repository, source, one))]
+    families = _families([one for one in every if one.rule.part], source.project)
+    wanted = {part.name for part in rule.parts}
+    usual = [one for one in _usual(repository, source, families) if wanted & set(one)]
+    renamed = [one for one in families if not any(made.stem for made in one.values())]
+    same = [one for one in (*usual, *renamed) if rules.is_repeated(rule, next(iter(one.values())).rule)]
+    return next(iter((*same, *usual)), {})
+
+
+def _usual(
+    repository: Repository, source: Dataset, families: Sequence[dict[str, Made]]
+) -> list[dict[str, Made]]:  # fmt: skip
+    """Those that are called as parts of the source are today, else as they were under a former name of it."""
+    stems = [{made.stem for made in one.values() if made.stem} for one in families]
+    if mine := [one for one, its in zip(families, stems, strict=True) if source.name in its]:
+        return mine
+    return [
+        one for one, its in zip(families, stems, strict=True)
+        if any(_was_called(repository, source, stem) for stem in its)
+    ]  # fmt: skip
+
+
+def _was_called(repository: Repository, source: Dataset, stem: str) -> bool:
+    found = repository.names.follow(Name(source.project, stem))
+    return found is not None and found.id == source.id
 
 
 def part_head(repository: Repository, source: Dataset, name: Name) -> Resolved | None:

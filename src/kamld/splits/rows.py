@@ -32,7 +32,7 @@ from kamld.splits.rule import shares
 from kamld.sql import rows_where
 from kamld.store import Entries, Repository, Source, Writer
 from kamld.store.refs.revisions import Resolved
-from kamld.store.trees import Entry, entries_of
+from kamld.store.trees.entries import Entry, entries_of
 
 _COPIED = 4 * 1024 * 1024  # bytes at a time
 
@@ -65,7 +65,7 @@ class RowParts:
             written = next(iter(writer.put_files([Source(out, os.path.getsize(out))])))
         rows = list(entries.rows())
         old = rows[self.at]
-        rows[self.at] = Entry(old.path, old.kind, written.state.st_size, written.id)
+        rows[self.at] = Entry(old.path, old.kind, written.state.size, written.id)
         return entries_of(rows)
 
 

@@ -4,6 +4,8 @@ import math
 import shlex
 from collections.abc import Sequence
 
+import msgspec
+
 from kamld.errors import Conflict, Invalid
 from kamld.records.encoding import newer
 from kamld.records.history import Split, SplitPart
@@ -101,6 +103,16 @@ def check_same(asked: Split, there: Split, name: str) -> None:
             "other_rule", f"{name} was made with {words(there)}.",
             f"Repeat that, or make others with {way}.",
         )  # fmt: skip
+
+
+def is_repeated(asked: Split, there: Split) -> bool:
+    """Whether it asks for what there is, also where it leaves out which table's rows were split."""
+    return asked.rows in ("", there.rows) and _of_rows(asked, there.rows) == _of_rows(there, there.rows)
+
+
+def _of_rows(rule: Split, table: str) -> tuple[object, ...]:
+    by, group = (column.removeprefix(f"{table}:") for column in (rule.by, rule.group))
+    return essence(msgspec.structs.replace(rule, rows="", by=by, group=group))
 
 
 def essence(rule: Split) -> tuple[object, ...]:

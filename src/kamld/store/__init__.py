@@ -6,7 +6,8 @@ name trees, refs name commits. docs/format.md specifies what is on disk.
 
 from kamld.store.objects import HEED_S, Holes, Objects, Place, Progress, Source, Writer, purged
 from kamld.store.repository import Committed, Repository, Version, open_hub
-from kamld.store.trees import Change, Entries, Tree
+from kamld.store.trees import Tree
+from kamld.store.trees.entries import Change, Entries
 
 __all__ = [
     "HEED_S",

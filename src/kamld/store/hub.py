@@ -6,6 +6,8 @@ format 1 is read and written as it is; what deletes from it asks for the step to
 programs that know nothing of this.
 """
 
+import re
+
 import msgspec
 
 from kamld import clock, ids
@@ -17,6 +19,7 @@ from kamld.store.envelope import seal, unseal
 
 HUB = "kamld-hub.json"
 FORMAT = 2
+_OF_A_HUB = re.compile(r"packs/[0-9a-f]{2}/[0-9a-f]{64}\.pack|names/[^/]+/[^/]+\.json")
 DELETING = 2  # from which on anything may be deleted while others write
 
 
@@ -45,7 +48,8 @@ class Hub(msgspec.Struct, frozen=True, kw_only=True):
 def read_hub(blobs: Blobs, *, make: bool = True) -> Hub:
     """The record of the hub in this place; with `make`, an empty place becomes one.
 
-    Raises SystemFault (newer_hub), Invalid (not_a_hub) where there is something else, NotFound (no_hub).
+    Raises SystemFault (newer_hub, hub_record_lost), Invalid (not_a_hub) where there is something else,
+    NotFound (no_hub).
     """
     try:
         data = blobs.get(HUB)
@@ -89,6 +93,20 @@ def upgrade(blobs: Blobs) -> tuple[Hub, Hub]:
         return before, after
 
 
+def lost_record(blobs: Blobs) -> SystemFault | None:
+    """What is to be said of a place without this record, if it was a hub all the same."""
+    keys = (listed.key for prefix in ("packs/", "names/") for listed in blobs.list(prefix))
+    if not any(_OF_A_HUB.fullmatch(key) for key in keys):
+        return None
+    return SystemFault(
+        "hub_record_lost",
+        f"The hub at {blobs.location} has lost its {HUB}, without which it cannot be read. All else there"
+        " is as it was.",
+        "Bring it back from a copy of this hub: kamld fsck --repair --from COPY. It cannot be made anew, for"
+        " nothing else in the hub says which id it has, by which folders know it.",
+    )
+
+
 def _make_hub(blobs: Blobs, *, make: bool) -> bytes:
     """The record of the hub, ours or that of somebody else who made it at the same moment."""
     something = next(iter(blobs.list("")), None)
@@ -96,6 +114,8 @@ def _make_hub(blobs: Blobs, *, make: bool) -> bytes:
         try:
             return blobs.get(HUB)
         except Missing:
+            if lost := lost_record(blobs):
+                raise lost from None
             raise Invalid(
                 "not_a_hub",
                 f"{blobs.location} is not a hub, and not empty: it has {something.key}.",

@@ -17,7 +17,8 @@ from kamld.store.commits import apart
 from kamld.store.leases import Held
 from kamld.store.objects import Objects, Writer
 from kamld.store.refs import Refs
-from kamld.store.trees import EMPTY_ID, Entries, decode_tree, page_ids
+from kamld.store.trees import EMPTY_ID, decode_tree, page_ids
+from kamld.store.trees.entries import Entries
 
 Done = TypeVar("Done")
 _AT_ONCE = 50_000  # files that are looked up together

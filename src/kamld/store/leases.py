@@ -14,11 +14,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
-from threading import Event, RLock, Thread
+from threading import Event, Lock, RLock, Thread
 
 from kamld import clock, ids
 from kamld.blobs import Blobs, Missing
 from kamld.errors import KamldError, SystemFault
+from kamld.processes import no_harm
 from kamld.records.history import Condemned, Lease
 from kamld.store.envelope import seal, unseal
 
@@ -29,6 +30,10 @@ READING = "mount"  # a lease of who reads its commits and relies on nothing else
 SECONDS = 600.0  # that a lease lasts beyond its last renewal
 _GRACE = timedelta(minutes=5)  # by which the clocks of two machines may differ
 _RENEWALS = 5  # while it lasts
+_renewal = Lock()  # held meanwhile, so that no process forks in the middle of one
+os.register_at_fork(
+    before=_renewal.acquire, after_in_parent=_renewal.release, after_in_child=_renewal.release
+)
 
 
 @dataclass(eq=False)
@@ -89,7 +94,9 @@ class Leases:
             self._held[held.id] = weakref.ref(held)
             start, self._renewing = self._renewing != os.getpid(), os.getpid()
         if start:
-            Thread(target=self._renew, daemon=True, name="hub-leases").start()
+            thread = Thread(target=self._renew, daemon=True, name="hub-leases")
+            no_harm(thread)
+            thread.start()
         elif seconds < SECONDS:
             self._wake.set()
         return held
@@ -133,7 +140,7 @@ class Leases:
         while True:
             self._wake.wait(shortest / _RENEWALS)
             self._wake.clear()
-            with self._lock:
+            with _renewal, self._lock:
                 present = [held for ref in self._held.values() if (held := ref())]
                 if not present:
                     self._renewing = 0

@@ -8,8 +8,9 @@ for speed; packs alone are enough to rebuild it.
 import re
 import secrets
 import struct
+from array import array
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from blake3 import blake3
@@ -81,43 +82,50 @@ def name_of(key: str) -> bytes | None:
     return bytes.fromhex(match[1]) if match else None
 
 
-@dataclass(slots=True)
 class PackBuilder:
-    """A pack in the making, in memory. Not safe among threads: its owner has a lock."""
+    """A pack in the making, in memory, in as few pieces as can be: a pack may have half a million objects.
+    Not safe among threads: its owner has a lock."""
 
-    parts: list[bytes | memoryview] = field(default_factory=lambda: [HEADER])
-    size: int = len(HEADER)
-    ids: list[bytes] = field(default_factory=list)
-    _offsets: list[int] = field(default_factory=list)
-    _stored: list[int] = field(default_factory=list)
-    _raw: list[int] = field(default_factory=list)
-    _codecs: list[int] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.ids = bytearray()
+        self._data = bytearray(HEADER)
+        self._offsets = array("I")
+        self._stored = array("I")
+        self._raw = array("Q")
+        self._codecs = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._codecs)
+
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        return len(self._data)
 
     def add(self, identifier: bytes, codec: int, stored: bytes | memoryview, raw_length: int) -> None:
-        self.ids.append(identifier)
-        self._offsets.append(self.size)
+        self.ids += identifier
+        self._offsets.append(len(self._data))
         self._stored.append(len(stored))
         self._raw.append(raw_length)
         self._codecs.append(codec)
-        self.parts.append(stored)
-        self.size += len(stored)
+        self._data += stored
 
-    def seal(self) -> tuple[bytes, list[bytes | memoryview], Footer]:
+    def seal(self) -> tuple[bytes, list[bytes | bytearray], Footer]:
         """(name, the pack's bytes in parts, footer)."""
         footer = Footer(
-            ids=np.frombuffer(b"".join(self.ids), np.uint8).reshape(-1, 32),
+            ids=np.array(np.frombuffer(self.ids, np.uint8)).reshape(-1, 32),
             offsets=np.array(self._offsets, "<u4"),
             stored=np.array(self._stored, "<u4"),
             raw=np.array(self._raw, "<u8"),
-            codecs=np.array(self._codecs, np.uint8),
+            codecs=np.array(np.frombuffer(self._codecs, np.uint8)),
         )
         encoded = footer.encode()
         name = blake3(encoded).digest()
         trailer = _TRAILER.pack(len(encoded), name, _TRAILER_MAGIC)
-        return name, [*self.parts, encoded, trailer], footer
+        return name, [self._data, encoded, trailer], footer
 
 
-def sealed(builder: PackBuilder, avoid: AbstractSet[bytes]) -> tuple[bytes, list[bytes | memoryview], Footer]:
+def sealed(builder: PackBuilder, avoid: AbstractSet[bytes]) -> tuple[bytes, list[bytes | bytearray], Footer]:
     """What `seal` gives, under a name that is none of these: they belong to packs that are deleted, or
     will be. A few random bytes make it another."""
     name, parts, footer = builder.seal()

@@ -8,9 +8,11 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 
+from kamld.records.kinds import FOLDER
 from kamld.store import trees
 from kamld.store.objects import Writer
-from kamld.store.trees import FOLDER, Entries, Entry, Page, Tree
+from kamld.store.trees import Page, Tree
+from kamld.store.trees.entries import Entries, Entry, entries_of
 
 Changes = Mapping[bytes, Entry | None]  # what is to be at a path; None: nothing
 
@@ -48,7 +50,7 @@ def plan_changed(tree: Tree, changes: Changes) -> tuple[bytes, list[bytes]]:
             _apply(entries, touched.get(run, {}))
             last = old.last_of(run)
             run += 1
-        fresh, pages = trees.cut(trees.entries_of([entries[path] for path in sorted(entries)]))
+        fresh, pages = trees.cut(entries_of([entries[path] for path in sorted(entries)]))
         rows += fresh
         made += pages
     return trees.encode_tree(rows), made

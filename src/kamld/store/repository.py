@@ -29,7 +29,8 @@ from kamld.store.refs.moves import protected
 from kamld.store.refs.revisions import Resolved, check_new_ref, commits_of, resolve
 from kamld.store.repaging import write_changed
 from kamld.store.sealed import Sealed
-from kamld.store.trees import Entries, Tree
+from kamld.store.trees import Tree
+from kamld.store.trees.entries import Entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,11 +251,12 @@ class Repository:
         heads = {ref.commit for ref in self.refs.all(dataset) if ref.commit} if live else set[str]()
         secure(self.objects, writer, commit_ids, heads)
 
-    def check_open(self, dataset: Dataset, branch: str) -> None:
-        """Raises Conflict (protected_branch) where a commit could only be kept apart."""
+    def check_open(self, dataset: Dataset, branch: str, way: str = "") -> None:
+        """Raises Conflict (protected_branch) where a commit could only be kept apart; `way`: how to make it
+        one of another branch, NEW."""
         ref = self.refs.find(dataset, branch)
         if ref and ref.protection:
-            raise protected(dataset, branch)
+            raise protected(dataset, branch, way)
 
     def _land(self, dataset: Dataset, branch: str, commit_id: str, author: str) -> Landed:
         with self.refs.turn(dataset, branch):
@@ -388,6 +390,7 @@ class Repository:
 def open_hub(blobs: Blobs, threads: int = 0, *, make: bool = True) -> Repository:
     """The hub in this place; with `make`, an empty place becomes one.
 
-    Raises SystemFault (newer_hub), Invalid (not_a_hub) where there is something else, NotFound (no_hub).
+    Raises SystemFault (newer_hub, hub_record_lost), Invalid (not_a_hub) where there is something else,
+    NotFound (no_hub).
     """
     return Repository(blobs, read_hub(blobs, make=make), threads)

@@ -6,13 +6,10 @@ from pathlib import Path
 import msgspec
 
 from kamld import ids
-from kamld.blobs import filesystem_fault
-from kamld.errors import NotFound, SystemFault
+from kamld.errors import NotFound, SystemFault, filesystem_fault
 from kamld.records.encoding import decode, encode
 from kamld.records.names import Name
-
-OWN = ".kamld"  # the folder's own records, in it; never part of a version
-FILE = "folder.json"
+from kamld.scan.marks import BINDING, OWN, STAT_INDEX
 
 
 class Binding(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +30,7 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_binding(folder: Path) -> Binding | None:
     """None: the folder is not bound. Raises SystemFault (damaged_record)."""
-    path = folder / OWN / FILE
+    path = folder / OWN / BINDING
     try:
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -52,7 +49,7 @@ def read_binding(folder: Path) -> Binding | None:
         ) from None
 
 
-_OF_A_BOUND_FOLDER = ("stat-index", "switch")  # what is in `.kamld` beside its record
+_OF_A_BOUND_FOLDER = (STAT_INDEX, "switch")  # what is in `.kamld` beside its record
 
 
 def is_lost(folder: Path) -> bool:
@@ -64,23 +61,23 @@ def is_lost(folder: Path) -> bool:
         return False
     except OSError as error:
         raise filesystem_fault(error, str(folder / OWN)) from None
-    return FILE not in names and any(name in _OF_A_BOUND_FOLDER for name in names)
+    return BINDING not in names and any(name in _OF_A_BOUND_FOLDER for name in names)
 
 
 def lost(folder: Path, name: str = "NAME") -> NotFound:
     """`name`: what it was bound to, as far as anybody can tell."""
     return NotFound(
         "not_bound",
-        f"{folder / OWN / FILE} is lost, which said what {folder} comes from. No file in it is affected.",
+        f"{folder / OWN / BINDING} is lost, which said what {folder} comes from. No file in it is affected.",
         f"Bind it anew: kamld init {folder} --bind {name}",
     )
 
 
 def write_binding(folder: Path, binding: Binding) -> None:
-    write_own(folder, FILE, encode(binding))
+    write_own(folder, BINDING, encode(binding))
 
 
-def write_own(folder: Path, name: str, *parts: bytes) -> None:
+def write_own(folder: Path, name: str, *parts: bytes | memoryview) -> None:
     """Replace a file in `.kamld`, whole or not at all."""
     own = folder / OWN
     temporary = own / f"{name}.{ids.new_id()}"

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from kamld.blobs import filesystem_fault
-from kamld.errors import Conflict, KamldError
+from kamld.errors import Conflict, Invalid, KamldError, filesystem_fault
+from kamld.ids import short
+from kamld.scan.marks import OWN
 from kamld.store import Entries, Objects, Progress, Repository
 from kamld.store.refs.revisions import Resolved
-from kamld.workspace.binding import OWN, Binding, write_binding
+from kamld.workspace.binding import Binding, write_binding
 from kamld.workspace.leftovers import left_in, make_folder, remove_left
 from kamld.workspace.placing.files import materialise
 from kamld.workspace.placing.paths import check_length
@@ -42,7 +43,10 @@ def check_out(
     whole = resolved.branch is not None and len(entries) == repository.tree(resolved.commit).count
     check_length(entries.paths, target)
     with _NewFolder(target) as place:
-        materialise(repository.objects, entries, place, threads=threads, progress=progress)
+        version = f"{resolved.dataset.said}@{resolved.branch or short(resolved.commit_id)}"
+        materialise(
+            repository.objects, entries, place, threads=threads, progress=progress, version=version
+        )  # fmt: skip
         if whole and resolved.branch:
             _bind(repository, resolved, place, entries, resolved.branch)
     return whole
@@ -64,12 +68,12 @@ def _bind(repository: Repository, resolved: Resolved, place: Path, entries: Entr
         branch=branch, commit=resolved.commit_id, hub_id=repository.hub.id,
     )  # fmt: skip
     write_binding(place, binding)
-    found, taken = scan_settled(place)
+    found = scan_settled(place)
     if found.paths == entries.paths:
         everything = np.ones(len(found), np.bool_)
         write_index(
             place,
-            from_scan(found, entries.ids, everything, bytes.fromhex(resolved.commit.tree), taken),
+            from_scan(found, entries.ids, everything, bytes.fromhex(resolved.commit.tree)),
         )
 
 
@@ -129,13 +133,22 @@ class _NewFolder:
 
 
 def _check_above(target: Path) -> None:
-    """Raises Conflict (target_exists)."""
+    """Raises Conflict (target_exists), Invalid (name_too_long)."""
     there = next((above for above in target.parents if os.path.lexists(above)), None)
     if there and not there.is_dir():
         raise Conflict(
             "target_exists",
             f"{there} is {_what(there)}, so nothing can be in it.",
             "Name another folder, or move that away.",
+        )
+    most = os.pathconf(there, "PC_NAME_MAX") if there else 0
+    long = next((name for name in target.parts if len(os.fsencode(name)) > most), None) if most > 0 else None
+    if long:
+        raise Invalid(
+            "name_too_long",
+            f"No folder can have the name {long[:20]}…: it has {len(os.fsencode(long)):,} bytes, and {there}"
+            f" holds names of at most {most:,}. Nothing was written.",
+            "Name another folder.",
         )
 
 

@@ -5,6 +5,7 @@ that was made and nothing landed in counts as not made.
 """
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -13,8 +14,9 @@ from pathlib import Path
 from kamld.errors import Invalid, SystemFault
 from kamld.records.history import Dataset, Kind
 from kamld.records.names import Name
-from kamld.store import Change, Committed, Progress, Repository, Version
-from kamld.store.trees import Entry, diff, tree_id
+from kamld.store import Change, Committed, Progress, Repository, Tree, Version
+from kamld.store.trees import diff, tree_id
+from kamld.store.trees.entries import Added, Entry
 from kamld.workspace.binding import read_binding
 from kamld.workspace.committing.landing import Into
 from kamld.workspace.committing.naming import dataset_of
@@ -38,7 +40,7 @@ class CommitResult:
     base: str | None
     branch: str
     committed: Committed | None
-    changes: list[Change]
+    changes: Sequence[Change]
     files: int
     bytes: int
     bytes_added: int  # what the hub's packs grew by
@@ -95,8 +97,7 @@ def _commit(
             apart=apart,
         )  # fmt: skip
     assert made.version is not None
-    changes = diff(plan.before, into.repository.tree(made.version.commit))
-    changes, purged = without_purged(into.repository, changes)
+    changes, purged = _changes(into.repository, plan.before, made)
     to, committed = into.land(plan, made.version)
     with suppress(SystemFault):  # it only saves time
         write_index(folder, made.found.index(made.tree))
@@ -104,6 +105,15 @@ def _commit(
         to, dataset is None, base, committed.landed.branch, committed, changes, files, size,
         made.bytes_added, plan.replaces is not None, plan.is_new and dataset is not None, purged, apart,
     )  # fmt: skip
+
+
+def _changes(
+    repository: Repository, before: Tree | None, made: "_Made"
+) -> tuple[Sequence[Change], tuple[Entry, ...]]:  # fmt: skip
+    """Since that version, and what of it was purged."""
+    if before is None or made.version is None:
+        return Added(made.found.entries), ()
+    return without_purged(repository, diff(before, repository.tree(made.version.commit)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,26 +6,18 @@ Who fills one holds a lock on it, which dies with its process: one that nobody h
 
 import fcntl
 import os
-import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from kamld import ids
-
-_PREFIX = ".kamld-checkout-"
-_NAME = re.compile(re.escape(_PREFIX) + "[0-9a-f]{32}")
-
-
-def is_filled(name: str) -> bool:
-    """Whether a folder of this name is one that a checkout fills."""
-    return _NAME.fullmatch(name) is not None
+from kamld.scan.marks import FILLED, is_filled
 
 
 def make_folder(home: Path) -> tuple[Path, int]:
     """A new one in `home`, and its lock, to be closed. Raises OSError."""
     while True:
-        place = home / f"{_PREFIX}{ids.new_id()}"
+        place = home / f"{FILLED}{ids.new_id()}"
         place.mkdir()
         try:
             lock = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

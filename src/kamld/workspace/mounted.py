@@ -20,10 +20,11 @@ import msgspec
 import numpy as np
 
 from kamld.errors import Conflict, SystemFault
+from kamld.records.kinds import FOLDER, SYMLINK
+from kamld.scan.listing import Scan
+from kamld.scan.marks import OWN
 from kamld.store import Change, Entries, Progress, Source, Writer
-from kamld.store.trees import FOLDER, SYMLINK, Entry, entries_of
-from kamld.workspace.binding import OWN
-from kamld.workspace.scan import Scan
+from kamld.store.trees.entries import Entry, entries_of
 from kamld.workspace.stat_index import EMPTY, StatIndex
 
 RECORD, SOCKET, LAYER, DATA = "mount.json", "control", "layer", "data"
@@ -107,7 +108,7 @@ class Frozen:
         )  # fmt: skip
         for written in writer.put_files(wanted, progress):
             path = sources[written.source.path].path
-            ids[path], sizes[path] = written.id, written.state.st_size
+            ids[path], sizes[path] = written.id, written.state.size
         for change in self._changes:
             if change.new and change.new.kind == SYMLINK and change.target:
                 ids[change.path] = writer.put(change.target)

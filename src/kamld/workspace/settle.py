@@ -3,11 +3,13 @@
 Before a branch moves to a folder's commit, the binding that the folder will have then is written to
 `.kamld/landing.<commit>.json`. Afterwards that file becomes the binding, which needs no room on the
 disk. Who finds one later asks the hub what became of the commit: the binding is finished if it
-landed, else the file goes.
+landed, else the file goes. One that is damaged is put aside: its name says which commit it was, and
+the folder's binding where that belongs.
 """
 
 import fcntl
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,16 +17,16 @@ from pathlib import Path
 import msgspec
 
 from kamld import ids
-from kamld.blobs import filesystem_fault
-from kamld.errors import Conflict, NotFound, SystemFault
+from kamld.errors import Conflict, NotFound, SystemFault, filesystem_fault
 from kamld.records.encoding import decode, encode
-from kamld.records.history import Commit, Dataset, Ref
+from kamld.records.history import Commit, Dataset
+from kamld.scan.marks import BINDING, OWN
 from kamld.store import Repository, Tree
-from kamld.store.commits import reached
-from kamld.store.refs.landing import conflict_branch
-from kamld.workspace.binding import FILE, OWN, Binding, lost, read_binding, write_binding, write_own
+from kamld.workspace.binding import Binding, lost, read_binding, write_binding, write_own
+from kamld.workspace.landed import found_on, landed_on
 from kamld.workspace.switching.journal import recover
 
+_NAME = re.compile(r"landing\.([0-9a-f]{64})\.json")
 HubOf = Callable[[Path, Binding], Repository]  # opens the hub that a folder is bound to
 
 
@@ -38,8 +40,8 @@ def settle(folder: Path, hub_of: HubOf) -> Binding | None:
 
 
 def finish_left(folder: Path, hub_of: HubOf) -> None:
-    """That, whatever the folder's own record is. Raises SystemFault, Conflict (folder_busy), and as
-    `hub_of`."""
+    """That, whatever the folder's own record is. Raises SystemFault (damaged_landing: that was told now, and
+    the next command goes on), Conflict (folder_busy), and as `hub_of`."""
     recover(folder)
     for path in _announced(folder):
         try:
@@ -48,7 +50,9 @@ def finish_left(folder: Path, hub_of: HubOf) -> None:
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            announced = decode(path.read_bytes(), Binding, str(path))
+            announced = _read(path)
+            if announced is None:
+                raise _without_it(folder, path, hub_of)
             branch = _landed_on(hub_of(folder, announced), announced)
             if branch:
                 finish(folder, announced, branch)
@@ -174,34 +178,12 @@ def finish(folder: Path, binding: Binding, branch: str) -> None:
     path = _place(folder, binding)
     try:
         if branch == binding.branch and path.exists():
-            os.replace(path, folder / OWN / FILE)
+            os.replace(path, folder / OWN / BINDING)
             return
         write_binding(folder, msgspec.structs.replace(binding, branch=branch))
         path.unlink(missing_ok=True)
     except OSError as error:
         raise filesystem_fault(error, str(path)) from None
-
-
-def landed_on(repository: Repository, dataset: Dataset, branch: str, commit_id: str) -> str | None:
-    """Where a commit for this branch is: there, or on the one that it was kept apart on. None: it
-    never landed."""
-    kept = conflict_branch(branch, commit_id)
-    while ref := repository.refs.find(dataset, kept):
-        if _had(repository, dataset, ref, commit_id):
-            return kept
-        kept += "-again"  # as landing does where the name is something else's
-    there = repository.refs.find(dataset, branch)
-    return branch if there and _had(repository, dataset, there, commit_id) else None
-
-
-def _had(repository: Repository, dataset: Dataset, ref: Ref, commit_id: str) -> bool:
-    """Whether the commit is in the ref's history, now or before it was moved elsewhere. One that never landed
-    may have been collected since, or the hub is an older copy."""
-    objects = repository.objects
-    if ref.commit and objects.has(bytes.fromhex(commit_id)) and reached(objects, [ref.commit], [commit_id]):
-        return True
-    moves = repository.refs.history(dataset, ref.name)
-    return any(commit_id in (move.commit, move.carries) for move in moves)
 
 
 def _landed_on(repository: Repository, binding: Binding) -> str | None:
@@ -211,12 +193,61 @@ def _landed_on(repository: Repository, binding: Binding) -> str | None:
     return landed_on(repository, dataset, binding.branch, binding.commit)
 
 
+def _read(path: Path) -> Binding | None:
+    """None: it is damaged. Raises OSError."""
+    try:
+        binding = decode(path.read_bytes(), Binding, str(path))
+    except SystemFault as fault:
+        if fault.code != "damaged_record":
+            raise
+        return None
+    return binding if path.name == _name(binding.commit) else None
+
+
+def _without_it(folder: Path, path: Path, hub_of: HubOf) -> SystemFault:
+    """Do what can be known without an announcement that is damaged; what is to be said of it."""
+    commit_id = path.name.split(".")[1]
+    try:
+        bound = read_binding(folder)
+    except SystemFault as fault:
+        if fault.code != "damaged_record":
+            raise
+        bound = None
+    if bound is None:
+        found = f"Nothing else in {folder} says what it is a folder of; all files are as they were."
+        hint = f'If it landed: kamld init {folder} --bind NAME. If it did not: kamld commit {folder} -m "…"'
+    elif branch := _landed_somewhere(hub_of(folder, bound), bound, commit_id):
+        write_binding(folder, msgspec.structs.replace(bound, commit=commit_id, branch=branch))
+        found = f"The hub has it on {branch} of {bound.full_name}, and the folder is bound to that now."
+        hint = "Do it again."
+    else:
+        found = f"No branch of {bound.full_name} has it, so it never landed; all files are as they were."
+        hint = f'Do it again. What it was to have is to be committed anew: kamld commit {folder} -m "…"'
+    aside = path.with_name(f"damaged-{path.name}")
+    path.replace(aside)
+    return SystemFault(
+        "damaged_landing",
+        f"{path} was damaged, which said where an interrupted commit of {folder} was to go"
+        f" ({ids.short(commit_id)}). {found} What is left of the file has damaged- before its name.",
+        hint,
+    )
+
+
+def _landed_somewhere(repository: Repository, binding: Binding, commit_id: str) -> str | None:
+    dataset = repository.names.bound(binding.dataset, binding.full_name)
+    return found_on(repository, dataset, binding.branch, commit_id) if dataset else None
+
+
 def _announced(folder: Path) -> list[Path]:
-    return sorted((folder / OWN).glob("landing.*.json"))
+    return sorted(p for p in (folder / OWN).glob("landing.*.json") if _NAME.fullmatch(p.name))
 
 
 def _place(folder: Path, binding: Binding) -> Path:
-    return folder / OWN / f"landing.{binding.commit}.json"
+    return folder / OWN / _name(binding.commit)
+
+
+def _name(commit_id: str) -> str:
+    return f"landing.{commit_id}.json"
 
 
 def _sync(folder: Path) -> None:

@@ -1,7 +1,6 @@
 """A folder's files put into a hub: what both a commit of a folder and a run's code snapshot do."""
 
 import os
-import time
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,13 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kamld.blobs import filesystem_fault
-from kamld.errors import SystemFault
+from kamld.errors import SystemFault, filesystem_fault
+from kamld.records.kinds import FOLDER, SYMLINK
+from kamld.scan.listing import Scan, scan
+from kamld.scan.looking import Skips, kind_of
 from kamld.store import Entries, Progress, Source, Writer
 from kamld.store.chunking import WHOLE_MAX
-from kamld.store.trees import EMPTY_ID, FOLDER, SYMLINK
+from kamld.store.trees import EMPTY_ID
 from kamld.workspace.placing.handles import Handles
-from kamld.workspace.scan import Scan, Skips, kind_of, scan
 from kamld.workspace.stat_index import EMPTY, StatIndex, from_scan
 
 
@@ -25,11 +25,10 @@ from kamld.workspace.stat_index import EMPTY, StatIndex, from_scan
 class Snapshot:
     entries: Entries
     scan: Scan  # with the state that each file had when it was read
-    taken_ns: int
 
     def index(self, tree: bytes) -> StatIndex:
         known = np.ones(len(self.scan), np.bool_)
-        return from_scan(self.scan, self.entries.ids, known, tree, self.taken_ns)
+        return from_scan(self.scan, self.entries.ids, known, tree)
 
 
 def snapshot(
@@ -42,56 +41,44 @@ def snapshot(
 
     Raises SystemFault (unreadable_file, changing_file, no_space …), Invalid (special_file).
     """
-    taken = time.time_ns()
     found = scan(folder, skips=skips, nested=nested)
     known, ids = index.known(found)
     states, kinds = found.states.copy(), found.kinds.copy()
-    unread = np.flatnonzero(~known).tolist()
-    for row in unread:
-        if kinds[row] == FOLDER:
-            ids[row] = np.frombuffer(EMPTY_ID, np.uint8)
-    _put_links(writer, folder, found, [row for row in unread if kinds[row] == SYMLINK], ids, states)
-    _put_files(
-        writer,
-        folder,
-        found,
-        index,
-        [r for r in unread if kinds[r] not in (FOLDER, SYMLINK)],
-        ids,
-        states,
-        kinds,
-        progress,
-    )
+    unread = np.flatnonzero(~known)
+    folders, links = unread[kinds[unread] == FOLDER], unread[kinds[unread] == SYMLINK]
+    ids[folders] = np.frombuffer(EMPTY_ID, np.uint8)
+    _put_links(writer, folder, found, links.tolist(), ids, states)
+    files = unread[(kinds[unread] != FOLDER) & (kinds[unread] != SYMLINK)]
+    _put_files(writer, folder, found, index, files, ids, states, kinds, progress)
     if any(kinds == FOLDER):
         writer.put(b"")
     writer.guard.check_all(ids, found.paths)
     entries = Entries(found.paths, kinds, states[:, 0].astype(np.uint64), ids)
-    return Snapshot(entries, replace(found, kinds=kinds, states=states), taken)
+    return Snapshot(entries, replace(found, kinds=kinds, states=states))
 
 
 def _put_files(
-    writer: Writer, folder: Path, found: Scan, index: StatIndex, rows: list[int], ids: NDArray[np.uint8],
-    states: NDArray[np.int64], kinds: NDArray[np.uint8], progress: Progress | None,
+    writer: Writer, folder: Path, found: Scan, index: StatIndex, rows: NDArray[np.int64],
+    ids: NDArray[np.uint8], states: NDArray[np.int64], kinds: NDArray[np.uint8], progress: Progress | None,
 ) -> None:  # fmt: skip
     """Fill in `ids`, `states` and `kinds` of these rows with what was read."""
+    if not len(rows):
+        return
     top = os.fsencode(folder) + b"/"
-    paths = {os.fsdecode(top + found.paths[row]): row for row in rows}
-    sizes = found.states[:, 0]
+    numbers, sizes = array("q", rows.tobytes()), array("q", found.states[rows, 0].tobytes())
 
-    def source(path: str, row: int) -> Source:
-        return Source(path, int(sizes[row]), index.was(found.paths[row]) if sizes[row] > WHOLE_MAX else None)
+    def source(number: int) -> Source:
+        path, size = found.paths[numbers[number]], sizes[number]
+        before = index.was(path) if size > WHOLE_MAX else None
+        return Source(os.fsdecode(top + path), size, before, number=number)
 
-    done, new_ids, new_states, new_kinds = array("q"), bytearray(), array("q"), bytearray()
-    for written in writer.put_files((source(path, row) for path, row in paths.items()), progress):
-        state = written.state
-        done.append(paths[written.source.path])
-        new_ids += written.id
-        new_states.extend((state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino))
-        new_kinds.append(kind_of(state.st_mode))
-    at = np.frombuffer(done, np.int64)
-    ids[at] = np.frombuffer(new_ids, np.uint8).reshape(-1, 32)
-    states[at] = np.frombuffer(new_states, np.int64).reshape(-1, 4)
-    kinds[at] = np.frombuffer(new_kinds, np.uint8)
+    new_ids, new_states, new_kinds = ids.data.cast("B"), states.data.cast("B").cast("q"), kinds.data
+    for written in writer.put_numbered(sizes, source, progress):
+        row, state = numbers[written.source.number], written.state
+        new_ids[32 * row : 32 * row + 32] = written.id
+        new_states[4 * row], new_states[4 * row + 1] = state.size, state.mtime
+        new_states[4 * row + 2], new_states[4 * row + 3] = state.ctime, state.inode
+        new_kinds[row] = kind_of(state.mode)
     _check_places(folder, found, states, rows)
 
 
@@ -111,10 +98,10 @@ def _put_links(
             ids[row], states[row, 0] = np.frombuffer(writer.put(target), np.uint8), len(target)
 
 
-def _check_places(folder: Path, found: Scan, states: NDArray[np.int64], rows: list[int]) -> None:
+def _check_places(folder: Path, found: Scan, states: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
     """Where a file is not the one that was seen by the scan, whether what was read is really in the folder:
     somebody may have put a link where a folder was. Raises SystemFault (changing_file)."""
-    others = [row for row in rows if (states[row] != found.states[row]).any()]
+    others = rows[(states[rows] != found.states[rows]).any(axis=1)].tolist()
     if not others:
         return
     with _handles(folder) as handles:

@@ -6,60 +6,66 @@ its row is kept with a time that no file has. How fine the clock is, the stamps 
 all are whole seconds, the file system (FAT, some NFS) keeps no more than that.
 """
 
+import mmap
 import struct
 import time
+from array import array
 from bisect import bisect_left
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from kamld.blobs import filesystem_fault
-from kamld.store.trees import FOLDER
-from kamld.workspace.binding import OWN, write_own
-from kamld.workspace.scan import Scan, scan
+from kamld.errors import filesystem_fault
+from kamld.records.kinds import FOLDER
+from kamld.scan.listing import Scan, scan
+from kamld.scan.marks import OWN, STAT_INDEX
+from kamld.workspace.binding import write_own
 
 _GRAIN_NS = 20_000_000  # clocks of file systems tick at most this slowly (4 to 10 ms is usual)
 _COARSE_NS = 2_000_000_000  # but for those that keep whole seconds, or every second one
-_FILE = "stat-index"
 _HEAD = struct.Struct("<8sQ32s")  # magic, rows, tree; then columns, then paths with a zero between
 _MAGIC = b"KMLDSTA2"
 NO_TREE = bytes(32)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StatIndex:
-    """Rows sorted by path. `tree`: the rows are exactly this tree's, or NO_TREE."""
+    """Rows sorted by path. `joined`: their paths with a zero between. `tree`: the rows are exactly this
+    tree's, or NO_TREE."""
 
-    paths: list[bytes]
+    joined: bytes | memoryview
     kinds: NDArray[np.uint8]
     states: NDArray[np.int64]  # as in Scan
     ids: NDArray[np.uint8]  # (n, 32)
     tree: bytes
 
-    def encode(self) -> bytes:
-        columns = (self.states.astype("<i8"), self.ids, self.kinds)
-        head = _HEAD.pack(_MAGIC, len(self.paths), self.tree)
-        body = b"".join([head, *(column.tobytes() for column in columns), b"\0".join(self.paths)])
-        return body + blake3(body).digest()
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    @cached_property
+    def paths(self) -> list[bytes]:
+        return bytes(self.joined).split(b"\0") if len(self) else []
+
+    def encode(self) -> list[bytes | memoryview]:
+        """In parts: all of it once more would be too much for a large folder."""
+        columns = (self.states.astype("<i8", copy=False), self.ids, self.kinds)
+        flat = [np.ascontiguousarray(column).data.cast("B") for column in columns if column.size]
+        head = _HEAD.pack(_MAGIC, len(self), self.tree)
+        parts: list[bytes | memoryview] = [head, *flat, self.joined]
+        digest = blake3()
+        for part in parts:
+            digest.update(part)
+        return [*parts, digest.digest()]
 
     def known(self, scan: Scan) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
         """(which of the scan's files are as they were, the ids of those)."""
-        if self.paths == scan.paths:
-            rows = np.arange(len(scan))
-        else:
-            place = {path: row for row, path in enumerate(self.paths)}
-            rows = np.fromiter((place.get(path, -1) for path in scan.paths), np.int64, len(scan))
-        found = rows >= 0
-        rows = np.where(found, rows, 0)
-        ids = np.zeros((len(scan), 32), np.uint8)
-        if len(self.paths):
-            same = (self.states[rows] == scan.states).all(axis=1) & (self.kinds[rows] == scan.kinds)
-            found = found & same
-            ids[found] = self.ids[rows[found]]
-        return found, ids
+        same = len(self) == len(scan) and self.joined == b"\0".join(scan.paths)
+        rows = np.arange(len(scan)) if same else rows_of(scan.paths, self.paths)
+        return unchanged(scan, rows, self.kinds, self.states, self.ids)
 
     def was(self, path: bytes) -> bytes | None:
         """The id that the file of this path had when it was last looked at."""
@@ -67,35 +73,58 @@ class StatIndex:
         return self.ids[row].tobytes() if self.paths[row : row + 1] == [path] else None
 
 
-EMPTY = StatIndex([], np.zeros(0, np.uint8), np.zeros((0, 4), np.int64), np.zeros((0, 32), np.uint8), NO_TREE)
+def rows_of(paths: list[bytes], among: list[bytes]) -> NDArray[np.int64]:
+    """Where each of these is among the others, -1 for nowhere; both are sorted."""
+    if paths == among:
+        return np.arange(len(paths))
+    rows, at, end = array("q"), 0, len(among)
+    for path in paths:
+        while at < end and among[at] < path:
+            at += 1
+        rows.append(at if at < end and among[at] == path else -1)
+    return np.frombuffer(rows, np.int64)
 
 
-def from_scan(
-    scan: Scan, ids: NDArray[np.uint8], known: NDArray[np.bool_], tree: bytes, taken_ns: int
-) -> StatIndex:
-    """The index of what is known after a scan that began at `taken_ns`."""
+def unchanged(
+    scan: Scan, rows: NDArray[np.int64], kinds: NDArray[np.uint8], states: NDArray[np.int64],
+    ids: NDArray[np.uint8],
+) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:  # fmt: skip
+    """As `StatIndex.known`, of files that were in these rows of a table, -1 for nowhere."""
+    found, now = rows >= 0, np.zeros((len(scan), 32), np.uint8)
+    if len(kinds):
+        rows = np.where(found, rows, 0)
+        found &= (states[rows] == scan.states).all(axis=1) & (kinds[rows] == scan.kinds)
+        now[found] = ids[rows[found]]
+    return found, now
+
+
+EMPTY = StatIndex(
+    b"", np.zeros(0, np.uint8), np.zeros((0, 4), np.int64), np.zeros((0, 32), np.uint8), NO_TREE
+)
+
+
+def from_scan(scan: Scan, ids: NDArray[np.uint8], known: NDArray[np.bool_], tree: bytes) -> StatIndex:
+    """The index of what is known after a scan."""
     states = scan.states.copy()
-    late = (states[:, 1:3] >= taken_ns - _grain(scan)).any(axis=1)
+    late = (states[:, 1:3] >= scan.began - _grain(scan)).any(axis=1)
     states[late, 1] = -1
     if not known.all():
         keep = np.flatnonzero(known)
         paths = [scan.paths[row] for row in keep.tolist()]
-        return StatIndex(paths, scan.kinds[keep], states[keep], ids[keep], NO_TREE)
-    return StatIndex(scan.paths, scan.kinds, states, ids, tree)
+        return StatIndex(b"\0".join(paths), scan.kinds[keep], states[keep], ids[keep], NO_TREE)
+    return StatIndex(b"\0".join(scan.paths), scan.kinds, states, ids, tree)
 
 
-def scan_settled(folder: Path) -> tuple[Scan, int]:
-    """A scan of files that we have just written, and when it began: late enough that no later change
-    can carry a time stamp of ours. Raises SystemFault."""
+def scan_settled(folder: Path) -> Scan:
+    """A scan of files that we have just written, begun so late that no later change can carry a time
+    stamp of ours. Raises SystemFault."""
     time.sleep(_GRAIN_NS / 1e9)
-    taken = time.time_ns()
     found = scan(folder, nested=False, strict=False)
-    rest = int(found.states[:, 1:3].max(initial=0)) + _grain(found) - taken
+    rest = int(found.states[:, 1:3].max(initial=0)) + _grain(found) - found.began
     if 0 <= rest <= _COARSE_NS:
         time.sleep(rest / 1e9 + 0.001)
-        taken = time.time_ns()
         found = scan(folder, nested=False, strict=False)
-    return found, taken
+    return found
 
 
 def _grain(scan: Scan) -> int:
@@ -107,10 +136,11 @@ def _grain(scan: Scan) -> int:
 
 def read_index(folder: Path) -> StatIndex:
     """An empty one where there is none, or where it is damaged: it only saves time."""
-    path = folder / OWN / _FILE
+    path = folder / OWN / STAT_INDEX
     try:
-        data = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
+        with open(path, "rb") as file:
+            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: it is empty
         return EMPTY
     except OSError as error:
         raise filesystem_fault(error, str(path)) from None
@@ -123,9 +153,8 @@ def read_index(folder: Path) -> StatIndex:
     states = np.frombuffer(data, "<i8", 4 * count, at).reshape(count, 4)
     ids = np.frombuffer(data, np.uint8, 32 * count, at + 32 * count).reshape(count, 32)
     kinds = np.frombuffer(data, np.uint8, count, at + 64 * count)
-    paths = data[at + 65 * count : -32].split(b"\0") if count else []
-    return StatIndex(paths, kinds, states, ids, tree)
+    return StatIndex(data[at + 65 * count : -32], kinds, states, ids, tree)
 
 
 def write_index(folder: Path, index: StatIndex) -> None:
-    write_own(folder, _FILE, index.encode())
+    write_own(folder, STAT_INDEX, *index.encode())

@@ -1,7 +1,6 @@
 """What changed in a folder since the version it comes from. Reads only files that may have changed."""
 
 import os
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,16 +9,17 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from kamld.blobs import filesystem_fault
-from kamld.errors import SystemFault
+from kamld.errors import SystemFault, filesystem_fault
+from kamld.records.kinds import EXECUTABLE, FILE, FOLDER, SYMLINK
 from kamld.records.names import Name
-from kamld.store import Change, Repository, Tree
-from kamld.store.trees import EMPTY_ID, FOLDER, SYMLINK, Entry, diff
+from kamld.scan.ignore import FILE as IGNORE_FILE
+from kamld.scan.listing import Scan, scan
+from kamld.store import Change, Holes, Repository, Tree
+from kamld.store.trees import EMPTY_ID, diff
+from kamld.store.trees.entries import Beside, Entries, Entry, in_step, renamed, renames
 from kamld.workspace.binding import Binding, read_binding
-from kamld.workspace.ignore import FILE as IGNORE_FILE
 from kamld.workspace.leftovers import remove_left
 from kamld.workspace.mounted import changes_of_mount
-from kamld.workspace.scan import Scan, scan
 from kamld.workspace.settle import base_commit, base_tree, bound_dataset
 from kamld.workspace.stat_index import EMPTY, from_scan, read_index, write_index
 
@@ -44,7 +44,8 @@ class Status:
     `renamed`: old and new paths of those of them that are one file in another place. `purged`: what the
     version lists and nobody can have any more; no change of anybody's. `special`: what no version can
     hold, in words. `apart`: folders in it that are bound themselves. `ignored`: of the removed ones, those
-    that are still there and only left out by now."""
+    that are still there and only left out by now. `refused`: files here whose content was purged; a commit
+    is refused while they are there."""
 
     changes: list[Change]
     files: int
@@ -54,6 +55,7 @@ class Status:
     special: tuple[str, ...] = ()
     apart: tuple[Apart, ...] = ()
     ignored: Paths = ()
+    refused: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,9 @@ def folder_status(
     size = int(found.present.states[:, 0].sum())
     apart = apart_in(folder, found.present)
     return Status(
-        found.changes, len(found.present), size, tuple(_renamed(found.changes)), found.purged,
+        found.changes, len(found.present), size, tuple(renamed(found.changes)), found.purged,
         found.present.special, apart,
-        _ignored(folder, found.changes, apart),
+        _ignored(folder, found.changes, apart), tuple(_refused(folder, found, repository)),
     )  # fmt: skip
 
 
@@ -92,6 +94,23 @@ def _ignored(folder: Path, changes: Sequence[Change], apart: Sequence[Apart]) ->
     return tuple(there) if gone and (folder / IGNORE_FILE).is_file() else ()
 
 
+def _refused(folder: Path, found: Look, repository: Repository) -> Iterator[Entry]:
+    """Of files that nobody had to read yet, those are read that are as large as something that was purged."""
+    purged = Holes(repository.blobs)
+    if not (gone := purged.listed()):
+        return
+    present, begins = found.present, np.frombuffer(b"".join(one[:8] for one in gone), "<u8")
+    firsts = np.ascontiguousarray(found.ids[:, :8]).view("<u8").reshape(-1)
+    holes = [hole for hole in map(purged.find, gone) if hole]
+    sizes, kinds = present.states[:, 0], np.isin(present.kinds, (FILE, EXECUTABLE))
+    maybe = np.where(found.known, np.isin(firsts, begins), np.isin(sizes, [hole.size for hole in holes]))
+    for row in np.flatnonzero(maybe & kinds).tolist():
+        path, kind = present.paths[row], int(present.kinds[row])
+        here = found.ids[row].tobytes() if found.known[row] else hash_file(folder / os.fsdecode(path), kind)
+        if here in gone:
+            yield Entry(path, kind, int(sizes[row]), here)
+
+
 def _is_file(path: Path) -> bool:
     return path.is_symlink() or path.is_file()
 
@@ -99,7 +118,7 @@ def _is_file(path: Path) -> bool:
 def _of_mount(tree: Tree, changes: list[Change]) -> Status:
     files = sum((change.new is not None) - (change.old is not None) for change in changes)
     grown = sum((c.new.size if c.new else 0) - (c.old.size if c.old else 0) for c in changes)
-    return Status(changes, tree.count + files, tree.size + grown, tuple(_renamed(changes)))
+    return Status(changes, tree.count + files, tree.size + grown, tuple(renamed(changes)))
 
 
 def changes_since(folder: Path, binding: Binding, repository: Repository, tree: Tree) -> list[Change]:
@@ -126,22 +145,21 @@ def changes_since(folder: Path, binding: Binding, repository: Repository, tree: 
 def look(folder: Path, binding: Binding, repository: Repository, *, full: bool = False) -> Look:
     """Raises as `folder_status`."""
     bound_dataset(repository, folder, binding)
-    taken = time.time_ns()
     present = scan(folder, nested=False, strict=False)
     remove_left(present.left)
     index = EMPTY if full else read_index(folder)
     known, ids = index.known(present)
     commit = base_commit(repository, folder, binding)
-    if known.all() and len(present) == len(index.paths) and index.tree.hex() == commit.tree:
+    if known.all() and len(present) == len(index) and index.tree.hex() == commit.tree:
         return Look([], present, known, ids)
     tree = base_tree(repository, folder, binding, commit)
-    before = {row.path: row for row in tree.entries().rows()}
-    changes = _with_moved(folder, _compare(folder, present, known, ids, before))
+    changes, read = _compare(folder, present, known, ids, tree)
+    changes = _with_moved(folder, changes)
     changes, purged = without_purged(repository, changes)
-    learned, ids = _learned(present, known, ids, before, changes)
+    learned, ids = _learned(present, known, ids, read, changes)
     if not known.all() or not (changes or purged):
         learned_tree = bytes(32) if changes or purged else bytes.fromhex(commit.tree)
-        write_index(folder, from_scan(present, ids, learned, learned_tree, taken))
+        write_index(folder, from_scan(present, ids, learned, learned_tree))
     return Look(changes, present, learned, ids, purged)
 
 
@@ -193,41 +211,43 @@ def hash_files(folder: Path, found: Scan, known: NDArray[np.bool_], ids: NDArray
 
 
 def _compare(
-    folder: Path,
-    present: Scan,
-    known: NDArray[np.bool_],
-    ids: NDArray[np.uint8],
-    before: dict[bytes, Entry],
-) -> list[Change]:
+    folder: Path, present: Scan, known: NDArray[np.bool_], ids: NDArray[np.uint8], tree: Tree
+) -> tuple[list[Change], dict[int, bytes]]:
+    """What differs from the tree, and the ids of files that were read for that, by row."""
     changes: list[Change] = []
-    flat = ids.tobytes()
-    kinds, sizes, sure = present.kinds.tolist(), present.states[:, 0].tolist(), known.tolist()
-    for row, path in enumerate(present.paths):
-        old = before.get(path)
-        identifier = flat[32 * row : 32 * row + 32] if sure[row] else _UNREAD
-        if old and not sure[row] and (old.kind, old.size) == (kinds[row], sizes[row]):
-            identifier = hash_file(folder / os.fsdecode(path), kinds[row])
-        new = Entry(path, kinds[row], sizes[row], identifier)
-        if old is None or (old.id, old.kind) != (new.id, new.kind):
-            changes.append(Change(path, old, new))
-    there = set(present.paths)
-    changes += [Change(path, old, None) for path, old in before.items() if path not in there]
-    return sorted(changes, key=lambda change: change.path)
+    read: dict[int, bytes] = {}
+    row = 0
+    table = Entries(present.paths, present.kinds, present.states[:, 0].astype(np.uint64), ids)
+    for before, now in in_step(tree.parts(), [table]):
+        beside = Beside(before, now.paths)
+        alike = beside.alike(now.kinds, now.ids) & known[row : row + len(now)]
+        for at in np.flatnonzero(~alike).tolist():
+            old, new = beside.entry(at), now.row(at)
+            if not known[row + at]:
+                new = replace(new, id=_UNREAD)
+                if old and (old.kind, old.size) == (new.kind, new.size):
+                    read[row + at] = hash_file(folder / os.fsdecode(new.path), new.kind)
+                    new = replace(new, id=read[row + at])
+            if old is None or (old.id, old.kind) != (new.id, new.kind):
+                changes.append(Change(new.path, old, new))
+        changes += [Change(old.path, old, None) for old in beside.gone()]
+        row += len(now)
+    return sorted(changes, key=lambda change: change.path), read
 
 
 def _learned(
-    present: Scan, known: NDArray[np.bool_], ids: NDArray[np.uint8], before: dict[bytes, Entry],
+    present: Scan, known: NDArray[np.bool_], ids: NDArray[np.uint8], read: dict[int, bytes],
     changes: list[Change],
 ) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:  # fmt: skip
     """What is known now: a file that turned out unchanged has the id that the version has; one that only
     has another name, that of the file that it was, which is in the hub."""
     changed = {change.path for change in changes}
-    moved = {new.path: new.id for _, new in _pairs(changes)}
+    moved = {new.path: new.id for _, new in renames(changes)}
     ids, learned = ids.copy(), known.copy()
     for row in np.flatnonzero(~known).tolist():
         path = present.paths[row]
-        if path not in changed or path in moved:
-            ids[row] = np.frombuffer(moved.get(path) or before[path].id, np.uint8)
+        if found := moved.get(path) or (None if path in changed else read[row]):
+            ids[row] = np.frombuffer(found, np.uint8)
             learned[row] = True
     return learned, ids
 
@@ -243,31 +263,3 @@ def _with_moved(folder: Path, changes: list[Change]) -> list[Change]:
             left -= new.size
             found[new.path] = replace(new, id=hash_file(folder / os.fsdecode(new.path), new.kind))
     return [replace(c, new=found[c.path]) if c.path in found else c for c in changes]
-
-
-def _renamed(changes: list[Change]) -> list[tuple[bytes, bytes]]:
-    return sorted((old.path, new.path) for old, new in _pairs(changes))
-
-
-def _pairs(changes: list[Change]) -> Iterator[tuple[Entry, Entry]]:
-    """Each removed file and the added one that has its content; those with one name in other folders
-    first. Empty files are all alike."""
-    come = [change.new for change in changes if change.new and not change.old]
-    gone = [change.old for change in changes if change.old and not change.new and change.old.size]
-    for same_name in (True, False):
-        waiting: dict[tuple[bytes, int, bytes], list[Entry]] = {}
-        for old in reversed(gone):
-            waiting.setdefault(_likeness(old, same_name=same_name), []).append(old)
-        taken, rest = set(), []
-        for new in come:
-            if olds := waiting.get(_likeness(new, same_name=same_name)):
-                old = olds.pop()
-                taken.add(old.path)
-                yield old, new
-            else:
-                rest.append(new)
-        come, gone = rest, [old for old in gone if old.path not in taken]
-
-
-def _likeness(entry: Entry, *, same_name: bool) -> tuple[bytes, int, bytes]:
-    return entry.id, entry.kind, os.path.basename(entry.path) if same_name else b""

@@ -5,6 +5,7 @@ import os
 import stat
 from bisect import bisect_left
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -12,17 +13,19 @@ from shlex import quote
 import msgspec
 import numpy as np
 
-from kamld.blobs import filesystem_fault
-from kamld.errors import Conflict, NotFound
+from kamld.errors import Conflict, NotFound, filesystem_fault
 from kamld.records.globs import Glob, is_glob
-from kamld.store import Change, Progress, Repository
+from kamld.records.kinds import EXECUTABLE, FILE, FOLDER, SYMLINK
+from kamld.scan.listing import Scan
+from kamld.scan.marks import OWN
+from kamld.store import Change, Progress, Repository, Tree
 from kamld.store.refs.revisions import Resolved
-from kamld.store.trees import EXECUTABLE, FILE, FOLDER, SYMLINK, Entry, diff, entries_of
-from kamld.workspace.binding import OWN, Binding, read_binding, write_binding
+from kamld.store.trees import diff
+from kamld.store.trees.entries import Entry, entries_of
+from kamld.workspace.binding import Binding, read_binding, write_binding
 from kamld.workspace.placing.paths import check_paths, check_room, folders_of, rules_of
-from kamld.workspace.scan import Scan
 from kamld.workspace.settle import base_commit, base_tree, bound_dataset
-from kamld.workspace.stat_index import NO_TREE, StatIndex, from_scan, scan_settled, write_index
+from kamld.workspace.stat_index import NO_TREE, from_scan, rows_of, scan_settled, unchanged, write_index
 from kamld.workspace.status import Look, hash_file, look, without_purged
 from kamld.workspace.switching.hands import Step
 from kamld.workspace.switching.journal import carry_out, held
@@ -56,9 +59,7 @@ def switch(
         target = repository.tree(resolved.commit)
         base = base_commit(repository, folder, before)
         differ = diff(base_tree(repository, folder, before, base), target)
-        wanted = target.entries()
-        check_paths(wanted)
-        _check_room(folder, wanted.paths)
+        gone = _check_version(repository, folder, target)
         seen = look(folder, before, repository)
         mine = {change.path: change for change in seen.changes}
         made = plan(differ, mine, _agreed(folder, differ, mine, seen.present), seen.present)
@@ -73,12 +74,19 @@ def switch(
             before, project=of.project, name=of.name, branch=resolved.branch or "", commit=resolved.commit_id
         )
         left = set(mine) - {change.path for change in differ}
-        gone = repository.objects.purged(row.tobytes() for row in wanted.ids)
         tree = NO_TREE if left or gone else bytes.fromhex(resolved.commit.tree)
         _do(repository, folder, made, binding, seen, tree, progress)
         purged = tuple(change.new for change in differ if change.new and change.new.id in gone)
         done = [c for c in without_purged(repository, differ)[0] if not (c.new and c.new.id in gone)]
         return Switched(before, binding, done, len(left), purged)
+
+
+def _check_version(repository: Repository, folder: Path, tree: Tree) -> AbstractSet[bytes]:
+    """That the folder can be that version; ids of what was purged of it."""
+    wanted = tree.entries()
+    check_paths(wanted)
+    _check_room(folder, wanted.paths)
+    return repository.objects.purged(row.tobytes() for row in wanted.ids)
 
 
 def switch_to_new(repository: Repository, folder: Path, branch: str, *, author: str) -> Switched:
@@ -204,19 +212,19 @@ def _do(
         return
     written, kept = carry_out(repository.objects, folder, made, binding, progress=progress)
     entries = {entry.path: entry for entry, _ in made.write}
-    found, taken = scan_settled(folder)
+    found = scan_settled(folder)
     known, ids = _known(found, seen, written, entries)
-    write_index(folder, from_scan(found, ids, known, NO_TREE if kept else tree, taken))
+    write_index(folder, from_scan(found, ids, known, NO_TREE if kept else tree))
 
 
 def _known(
     found: Scan, seen: Look, written: dict[bytes, Step], entries: dict[bytes, Entry]
 ) -> tuple["np.ndarray[tuple[int], np.dtype[np.bool_]]", "np.ndarray[tuple[int, int], np.dtype[np.uint8]]"]:
     """The files that are as we wrote them, or as they were before, and their ids."""
-    keep, present = np.flatnonzero(seen.known), seen.present
-    paths = [present.paths[row] for row in keep.tolist()]
-    before = StatIndex(paths, present.kinds[keep], present.states[keep], seen.ids[keep], NO_TREE)
-    known, ids = before.known(found)
+    present = seen.present
+    rows = rows_of(found.paths, present.paths)
+    known, ids = unchanged(found, rows, present.kinds, present.states, seen.ids)
+    known[known] = seen.known[rows[known]]
     for path, step in written.items():
         row = bisect_left(found.paths, path)
         if found.paths[row : row + 1] == [path]:

@@ -1,11 +1,12 @@
 """What differs, as typed values: paths, and what is inside files of the kinds that kamld knows."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kamld.api.shown import Listing, plain, size
+from kamld.api.shown import Listing, many, plain, size
 from kamld.changes.compare import BytesDiff, Inside, Paths, Wanted, compare_change
 from kamld.formats.models import ModelDiff
 from kamld.formats.pictures import PictureDiff
@@ -40,7 +41,17 @@ class Change:
 
     def _shown(self) -> dict[str, str]:
         sizes = [size(s) for s in (self.old_size, self.new_size) if s is not None]
-        return {"change": self.change, "path": plain(self.path), "size": " → ".join(sizes)}
+        about = " → ".join(sizes)
+        inside = "; ".join(_inside(self.inside)) if self.inside else ""
+        told = "; ".join(text for text in (about, inside, plain(self.remark)) if text)
+        return {"change": self.change, "path": plain(self.path), "size": told}
+
+
+def counted(changes: Iterable[Change]) -> str:
+    """`2 added, 1 changed`"""
+    found = Counter(one.change for one in changes)
+    sorts = ("added", "changed", "removed")
+    return ", ".join(f"{found[sort]:,} {sort}" for sort in sorts if found[sort]) or "the same files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +74,27 @@ class Look:
         key = (self.key,) if isinstance(self.key, str) else tuple(self.key)
         wanted = Wanted(key=key or None, rows=self.rows)
         return Listing(_looked_into(repository, change, folder, wanted) for change in some)
+
+
+def _inside(found: Inside) -> Iterator[str]:
+    """What differs, in a few words."""
+    match found:
+        case TableDiff():
+            rows = (("added", found.added), ("removed", found.removed), ("changed", found.changed))
+            if told := [f"{count:,} {word}" for word, count in rows if count]:
+                yield f"rows: {', '.join(told)}"
+            for word, names in (("added", found.columns_added), ("removed", found.columns_removed)):
+                if names:
+                    yield f"columns {word}: {plain(', '.join(names))}"
+            yield from (f"{plain(name)}: {old} → {new}" for name, (old, new) in found.retyped.items())
+        case TextDiff():
+            yield f"lines: {found.added:,} added, {found.removed:,} removed"
+        case ModelDiff():
+            yield f"{many(len(found.arrays), 'array')} and {many(len(found.parts), 'part')} differ"
+        case PictureDiff() if found.pixels is not None:
+            yield f"{many(found.pixels, 'pixel')} differ"
+        case PictureDiff():
+            yield f"{found.old.width}×{found.old.height} → {found.new.width}×{found.new.height}"
 
 
 def change_of(change: StoreChange) -> Change:

@@ -34,6 +34,7 @@ class FileObject:
     format: str
     sha256: str
     md5: str
+    size: int | None  # bytes, where it says exactly
     inside: tuple[str, ...]  # ids
 
 
@@ -107,6 +108,12 @@ def parse(text: bytes, where: str) -> Description:
     return Description(about, tuple(objects), tuple(sets))
 
 
+def _bytes(said: str) -> int | None:
+    """`123`, `123 B`; "1.2 MB" says nothing that could be compared."""
+    found = re.fullmatch(r"(\d{1,18})\s*(b|bytes?)?", said.strip().lower())
+    return int(found[1]) if found else None
+
+
 def _file_object(node: dict[str, Any], where: str, named: str) -> FileObject:
     digests = {}
     for kind, pattern in _HEX.items():
@@ -121,7 +128,7 @@ def _file_object(node: dict[str, Any], where: str, named: str) -> FileObject:
         raise Invalid("bad_description", f'"{named}" in {where} has no contentUrl.', "Correct it.")
     return FileObject(
         named, _text(node.get("name")), url, _text(next(iter(_list(node.get("encodingFormat"))), "")),
-        digests["sha256"], digests["md5"], _inside(node, where),
+        digests["sha256"], digests["md5"], _bytes(_text(node.get("contentSize"))), _inside(node, where),
     )  # fmt: skip
 
 

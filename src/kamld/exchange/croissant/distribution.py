@@ -18,7 +18,7 @@ from kamld.exchange.croissant.description import Description, FileObject, FileSe
 from kamld.exchange.fetched import Aside, pieces_in
 from kamld.exchange.items import Item, refused
 from kamld.exchange.local import scanned
-from kamld.store.trees import EXECUTABLE, FILE, FOLDER
+from kamld.records.kinds import EXECUTABLE, FILE, FOLDER
 
 _ARCHIVES = {
     "application/zip": ".zip", "application/x-zip-compressed": ".zip", "application/x-tar": ".tar",
@@ -88,7 +88,8 @@ class Distribution:
 
     def _file(self, one: FileObject) -> Item:
         path = one.url if not is_web(one.url) else _name(one)
-        stamp = f"sha256:{one.sha256}" if one.sha256 else f"md5:{one.md5}" if one.md5 else ""
+        sums = (("sha256", one.sha256), ("md5", one.md5))
+        stamp = " ".join(f"{kind}:{wanted}" for kind, wanted in sums if wanted)
         path = posixpath.normpath(path)
         return Item(os.fsencode(path), stamp=stamp, pieces=lambda: self._verified(one))
 
@@ -113,7 +114,7 @@ class Distribution:
             one = objects.pop(named, None)
             if item.same_as in unwanted:
                 raise refused(self._shown, item.path, "is a link to a file that is not wanted")
-            pieces = partial(_verified, item.pieces, one, self._shown) if one else item.pieces
+            pieces = partial(self._compared, item.pieces, one) if one else item.pieces
             same_as = folder + item.same_as if item.same_as else b""
             yield replace(item, path=folder + item.path, pieces=pieces, same_as=same_as)
         for named, one in objects.items():
@@ -142,14 +143,23 @@ class Distribution:
         self.remarks += [f"No file is in {one.id} ({', '.join(one.includes)})." for one in empty]
 
     def _verified(self, one: FileObject) -> Iterator[bytes]:
-        return _verified(lambda: pieces_in(self._found(one)), one, self._shown)
+        return self._compared(lambda: pieces_in(self._found(one)), one)
 
     def _checked(self, one: FileObject) -> Path:
         """Where the whole file is, verified before anything of it is used."""
         path = self._found(one)
-        for _ in _verified(lambda: pieces_in(path), one, self._shown):
+        for _ in self._compared(lambda: pieces_in(path), one):
             pass
         return path
+
+    def _compared(self, pieces: Callable[[], Iterable[bytes]], one: FileObject) -> Iterator[bytes]:
+        """Raises Invalid (other_checksum) at the end."""
+        size = 0
+        for piece in _verified(pieces, one, self._shown):
+            size += len(piece)
+            yield piece
+        if one.size is not None and size != one.size:
+            self.remarks.append(f'"{one.id}" has {size:,} bytes; the description says {one.size:,}.')
 
     def _found(self, one: FileObject) -> Path:
         """Where it is on this machine, once it is."""
@@ -195,11 +205,11 @@ def _verified(pieces: Callable[[], Iterable[bytes]], one: FileObject, shown: str
     for piece in pieces():
         if one.sha256:
             sha256.update(piece)
-        elif one.md5:
+        if one.md5:
             md5.update(piece)
         yield piece
     for kind, wanted, found in (("SHA-256", one.sha256, sha256), ("MD5", one.md5, md5)):
-        if wanted and (kind == "SHA-256" or not one.sha256) and found.hexdigest() != wanted:
+        if wanted and found.hexdigest() != wanted:
             raise Invalid(
                 "other_checksum",
                 f'"{one.id}" of {shown} has the {kind} {found.hexdigest()}, not {wanted}.'

@@ -13,7 +13,7 @@ from kamld.exchange.dvc.outputs import Content, Output
 from kamld.exchange.dvc.planning import Plan, Step, plan
 from kamld.exchange.dvc.project import Project, Revision
 from kamld.exchange.dvc.versions import Versions
-from kamld.exchange.imported import Imported, earlier, is_from, name_taken
+from kamld.exchange.imported import OTHERWISE, Imported, earlier, is_from, name_taken
 from kamld.exchange.items import Source
 from kamld.exchange.notes import Notes
 from kamld.records.history import Dataset
@@ -48,7 +48,7 @@ class History:
         if dataset and base is None and not branch:
             raise name_taken(name, self.source)
         if dataset:
-            repository.check_open(dataset, into)
+            repository.check_open(dataset, into, OTHERWISE)
         made = self._made(dataset, into) if dataset else {}
         planned = plan(project, made)
         gone = self._look_for(planned.steps)
@@ -73,6 +73,8 @@ class History:
         if project.is_shallow:
             self.remarks.append("The Git repository is a shallow clone: what is older is not here.")
         tree = repository.tree(commit)
+        if not tree.count:
+            self.remarks.append(self._where_it_went(planned.steps))
         before = repository.tree(repository.commit(base)) if base else None
         changes = diff(before, tree) if committed else []
         return Imported(
@@ -90,6 +92,17 @@ class History:
                 if is_from(commit, self.source) and commit.imported:
                     made[commit.imported.revision] = identifier
         return made
+
+    def _where_it_went(self, steps: list[Step]) -> str:
+        """For people who find that what they asked for is there no more."""
+        now = self.project.elsewhere(self.project.head())
+        commits = {step.revision.id for step in steps} | {one for step in steps for one in step.parents}
+        had = {out.content for one in commits for out in self.project.outputs(one) if out.content}
+        moved = [out.path for out in now if out.content in had]
+        where = f"it is {_listed(moved)} there now" if moved else "DVC tracks nothing there any more"
+        more = "" if moved or not now else f"; it tracks {_listed([out.path for out in now])}"
+        name = self.project.inside or self.source.source
+        return f"The newest version has no files: {name} was moved or removed; {where}{more}."
 
     def _look_for(self, steps: list[Step]) -> set[Content]:
         """Contents that cannot be had, if that was allowed. Raises Invalid (missing_content)."""

@@ -114,8 +114,13 @@ class Project:
                 )
 
     def outputs(self, commit: str) -> list[Output]:
-        """What DVC tracked at a commit; what Git keeps itself, such as metrics, is not among it."""
-        return self._listed(commit)
+        """What DVC tracked at a commit, of what was asked for; what Git keeps itself, such as metrics, is not
+        among it."""
+        return [out for out in self._listed(commit) if self._is_inside(out)]
+
+    def elsewhere(self, commit: str) -> list[Output]:
+        """What it tracked beside that."""
+        return [out for out in self._listed(commit) if not self._is_inside(out)]
 
     def _outputs(self, commit: str) -> list[Output]:
         listed = self._git.answer("ls-tree", "-r", "-l", "-z", commit).split(b"\0")  # below this folder alone
@@ -133,7 +138,7 @@ class Project:
             raise Invalid("bad_description", f"{large} of {shown} is too large to be one of DVC's.")
         texts = self._git.contents(kept[path][0] for path in described)
         found = outputs({path: texts[kept[path][0]] for path in described}, shown)
-        return [out for out in found if out.path not in kept and self._is_inside(out)]
+        return [out for out in found if out.path not in kept]
 
     def _is_inside(self, out: Output) -> bool:
         """Whether it is what was asked for, or has that, or is in it."""

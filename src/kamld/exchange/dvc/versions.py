@@ -13,9 +13,11 @@ from kamld.exchange.items import check_paths, refused
 from kamld.exchange.notes import Notes
 from kamld.records.history import Commit
 from kamld.records.history import Imported as Origin
+from kamld.records.kinds import EXECUTABLE, FILE
 from kamld.store import Progress, Repository, Writer
 from kamld.store.commits import write_commit
-from kamld.store.trees import EXECUTABLE, FILE, Entry, entries_of, write_tree
+from kamld.store.trees import write_tree
+from kamld.store.trees.entries import Entry, entries_of
 
 _FLUSH = 256 * 1024 * 1024  # bytes after which what came is made durable and noted
 _RECORDED = 1000  # files left out that a version's record names

@@ -92,6 +92,23 @@ def _open(file: BinaryIO, suffix: str) -> Table:
     return open_parquet(file) if suffix in PARQUET else open_lines(file, suffix)
 
 
+@dataclass(slots=True)
+class _Alone:
+    """Rows that only one of the two has: how many, and the first of them."""
+
+    shown: int
+    removed: int = 0
+    added: int = 0
+    first_removed: list[int] = field(default_factory=list)
+    first_added: list[int] = field(default_factory=list)
+
+    def add(self, removed: NDArray[np.int64], added: NDArray[np.int64]) -> None:
+        self.removed += len(removed)
+        self.added += len(added)
+        self.first_removed = sorted([*self.first_removed, *_least(removed, self.shown)])[: self.shown]
+        self.first_added = sorted([*self.first_added, *_least(added, self.shown)])[: self.shown]
+
+
 class _Comparison:
     def __init__(
         self, tables: Sequence[Table], common: tuple[str, ...], key: tuple[str, ...], sample: int,
@@ -130,27 +147,29 @@ class _Comparison:
     def _by_key(self, indexed: Sequence[Indexed], diff: TableDiff) -> None:
         old, new = indexed
         contents = (old.contents, new.contents) if self._exact() else self._by_values()
-        alone: dict[Literal["added", "removed"], list[int]] = {"added": [], "removed": []}
+        alone = _Alone(self._sample)
         pairs = Spill(np.int64, 2, self._share)
         try:
             for groups in match([old.keys, new.keys], self._budget // 2):
-                removed, added = groups[groups[:, 1] < 0, 0], groups[groups[:, 0] < 0, 1]
-                diff.added += len(added)
-                diff.removed += len(removed)
-                alone["added"] = sorted([*alone["added"], *_least(added, self._sample)])[: self._sample]
-                alone["removed"] = sorted([*alone["removed"], *_least(removed, self._sample)])[: self._sample]
+                alone.add(groups[groups[:, 1] < 0, 0], groups[groups[:, 0] < 0, 1])
                 both = groups[(groups >= 0).all(axis=1)]
                 pairs.append(both[(contents[0][both[:, 0]] != contents[1][both[:, 1]]).any(axis=1)])
         except Repeated as error:
             value = self._label(indexed[error.table].values(error.first))
             raise repeated_key(error, self._key, _WHAT, ", ".join(value)) from None
         self._changed(indexed, pairs.take(), diff)
-        for sort, rows in alone.items():
-            for row in rows:
-                values = (new if sort == "added" else old).values(row)
-                shown = {name: _shown(value) for name, value in values.items()}
-                cells = {name: (None, v) if sort == "added" else (v, None) for name, v in shown.items()}
-                diff.sample.append(RowChange(sort, self._label(values), cells))
+        self._show_alone(indexed, alone, diff)
+
+    def _show_alone(self, indexed: Sequence[Indexed], alone: "_Alone", diff: TableDiff) -> None:
+        diff.removed, diff.added = alone.removed, alone.added
+        for row in alone.first_added:
+            values = indexed[1].values(row)
+            cells = {name: (None, _shown(value)) for name, value in values.items()}
+            diff.sample.append(RowChange("added", self._label(values), cells))
+        for row in alone.first_removed:
+            values = indexed[0].values(row)
+            gone = {name: (_shown(value), None) for name, value in values.items()}
+            diff.sample.append(RowChange("removed", self._label(values), gone))
 
     def _changed(self, indexed: Sequence[Indexed], pairs: NDArray[np.int64], diff: TableDiff) -> None:
         """Of rows with other bytes those with other values."""
@@ -177,9 +196,10 @@ class _Comparison:
     def _by_content(self, indexed: Sequence[Indexed], diff: TableDiff) -> None:
         old, new = indexed
         contents = (old.contents, new.contents) if self._exact() or not self._common else self._by_values()
-        for before, now in _counted(contents, self._budget // 2):
-            diff.removed += int(np.maximum(before - now, 0).sum())
-            diff.added += int(np.maximum(now - before, 0).sum())
+        alone = _Alone(self._sample)
+        for removed, added in _in_excess(contents, self._budget // 2):
+            alone.add(removed, added)
+        self._show_alone(indexed, alone, diff)
 
     def _show(self, before: Mapping[str, Any], now: Mapping[str, Any], diff: TableDiff) -> None:
         cells = {
@@ -233,10 +253,11 @@ def _least(rows: NDArray[np.int64], count: int) -> list[int]:
     return found
 
 
-def _counted(
+def _in_excess(
     contents: tuple[Digests, Digests], budget: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """How often each different row stands in the two tables, in parts."""
+    """Rows that one table has more often than the other, the last of those that are equal: of the old, of
+    the new; in parts."""
     bits = parts_for(sum(map(len, contents)), budget)
     for part in range(1 << bits):
         rows = [in_part(digests, part, bits) for digests in contents]
@@ -246,4 +267,14 @@ def _counted(
         order, run = grouped(some)
         is_new = order >= len(rows[0])
         count = int(run[-1]) + 1
-        yield np.bincount(run[~is_new], minlength=count), np.bincount(run[is_new], minlength=count)
+        before, now = (np.bincount(run[side], minlength=count) for side in (~is_new, is_new))
+        of_old, of_new = order[~is_new], order[is_new] - len(rows[0])
+        yield (
+            rows[0][of_old[_place_in_run(run[~is_new]) >= now[run[~is_new]]]],
+            rows[1][of_new[_place_in_run(run[is_new]) >= before[run[is_new]]]],
+        )
+
+
+def _place_in_run(run: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of each, how many of its run come before it; runs are sorted."""
+    return np.arange(len(run)) - np.searchsorted(run, run)

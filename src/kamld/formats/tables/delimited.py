@@ -1,4 +1,7 @@
-"""CSV and TSV: the dialect, rows with their keys, cells. Rows are kept as the bytes they are."""
+"""CSV and TSV: the dialect, rows with their keys, cells. Rows are kept as the bytes they are.
+
+The first line is the header, unless every cell of it is a number; then columns go by their place.
+"""
 
 import io
 import re
@@ -12,6 +15,7 @@ from numpy.typing import NDArray
 from kamld.errors import Invalid
 from kamld.formats.tables.digests import Digests, Hasher
 from kamld.formats.tables.lines import Block, read_blocks
+from kamld.formats.text import legible
 
 _HEAD = 256 * 1024
 _BOM = b"\xef\xbb\xbf"
@@ -19,6 +23,7 @@ _WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _DELIMITERS = b",\t;|"
 _QUOTE = 34
 _NUMBER = re.compile(rb"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
+_CELL = re.compile(rb'[^"]*|"(?:[^"]|"")*"')
 _CELLS_MAX = 10_000
 
 
@@ -53,12 +58,14 @@ class Located:
 
 @dataclass(frozen=True, slots=True)
 class Delimited:
-    """A file of cells between delimiters. `head` is all before the first row."""
+    """A file of cells between delimiters. `head` is all before the first row. `first` are the cells of the
+    first line as it has them; columns of the same name there got others."""
 
     file: BinaryIO
     dialect: Dialect
     head: bytes
     columns: tuple[str, ...]
+    first: tuple[str, ...]
     places: Mapping[str, int] = field(repr=False)
 
     @property
@@ -103,22 +110,30 @@ class Delimited:
             seen += len(block.starts)
             yield empty
 
+    def sound_blocks(self) -> Iterator[Block]:
+        """Of whole rows with all cells. Raises Invalid (damaged_table)."""
+        seen = 0
+        for block in self._blocks():
+            self._edges(block, seen)
+            seen += len(block.starts)
+            yield block
+
     def sample(self, count: int) -> list[dict[str, bytes]]:
         """The first rows."""
         found: list[dict[str, bytes]] = []
         for block in read_blocks(self.file, len(self.head), _QUOTE, size=_HEAD):
             data = block.data.tobytes()
             for start, end in zip(block.starts.tolist(), block.ends.tolist(), strict=True):
-                found.append(self.split(data[start:end]))
+                found.append(self.split(data[start:end], len(found) + 1))
                 if len(found) == count:
                     return found
         return found
 
-    def split(self, row: bytes) -> dict[str, bytes]:
+    def split(self, row: bytes, number: int) -> dict[str, bytes]:
         """Cells as they stand in the row. Raises Invalid (damaged_table)."""
         cells = _split(row, self.dialect.delimiter)
         if len(cells) != len(self.columns):
-            raise Invalid("damaged_table", _ragged(len(cells), len(self.columns)))
+            raise _ragged(number, len(cells), len(self.columns))
         return dict(zip(self.columns, cells, strict=True))
 
     def value(self, cell: bytes) -> str:
@@ -127,7 +142,7 @@ class Delimited:
 
     def plain(self, value: str) -> str:
         """A value as a person would type it."""
-        return value
+        return legible(value)
 
     def adopt(self, cell: bytes, source: "Delimited") -> bytes:
         """A cell of another file as it stands here."""
@@ -188,33 +203,45 @@ class Delimited:
         found = np.searchsorted(at, block.ends) - np.searchsorted(at, block.starts)
         if (found != wanted).any():
             row = int((found != wanted).argmax())
-            raise Invalid(
-                "damaged_table", f"Row {seen + row + 1:,}: {_ragged(int(found[row]) + 1, wanted + 1)}"
-            )
+            raise _ragged(seen + row + 1, int(found[row]) + 1, wanted + 1)
         edges = np.empty((len(block.starts), wanted + 2), np.int64)
         edges[:, 0], edges[:, -1] = block.starts - 1, block.ends
-        edges[:, 1:-1] = at.reshape(-1, wanted)
+        if wanted:
+            edges[:, 1:-1] = at.reshape(-1, wanted)
         if block.outside is not None:
             _check_quotes(block, edges, seen)
         return edges
 
 
-def _ragged(found: int, wanted: int) -> str:
-    return f"it has {found:,} cells, the header {wanted:,}."
+def _ragged(row: int, found: int, wanted: int) -> Invalid:
+    cells = f"{found:,} cell" + ("" if found == 1 else "s")
+    return Invalid("damaged_table", f"Row {row:,} has {cells}, the first line {wanted:,}.")
 
 
 def _check_quotes(block: Block, edges: NDArray[np.int64], seen: int) -> None:
-    """A cell with quotes begins and ends with one; anything else has no one meaning."""
+    """A cell with quotes begins and ends with one, and has them twice between; anything else has no one
+    meaning."""
     quotes = block.data[:-8] == _QUOTE
-    at = np.flatnonzero(quotes)
+    at = np.flatnonzero(quotes[: block.ends[-1]])
     starts, ends = edges[:, :-1].ravel() + 1, edges[:, 1:].ravel()
-    has = np.searchsorted(at, ends) > np.searchsorted(at, starts)
-    starts, ends = starts[has], ends[has]
-    whole = (block.data[starts] == _QUOTE) & (block.data[ends - 1] == _QUOTE) & (ends - starts > 1)
-    if not whole.all():
-        cell = int(np.flatnonzero(has)[int((~whole).argmax())])
-        row = seen + cell // (edges.shape[1] - 1) + 1
-        raise Invalid("damaged_table", f"Row {row:,} has a quote in the middle of a cell.")
+    low, high = np.searchsorted(at, starts), np.searchsorted(at, ends)
+    has = np.flatnonzero(high > low)
+    low, high, starts, ends = low[has], high[has], starts[has], ends[has]
+    sound = (block.data[starts] == _QUOTE) & (block.data[ends - 1] == _QUOTE) & ((high - low) % 2 == 0)
+    if sound.all():  # so that every second quote ends its cell or stands before its own double
+        ending = np.zeros(len(at), np.bool_)
+        ending[high - 1] = True
+        alone = ~ending[1:-1:2] & (at[2::2] - at[1:-1:2] != 1)
+        if not alone.any():
+            return
+        wrong = int(np.searchsorted(high, 2 * int(alone.argmax()) + 1, side="right"))
+    else:
+        wrong = int((~sound).argmax())
+    raise _misquoted(f"Row {seen + int(has[wrong]) // (edges.shape[1] - 1) + 1:,}")
+
+
+def _misquoted(where: str) -> Invalid:
+    return Invalid("damaged_table", f"{where} has a quote in the middle of a cell.")
 
 
 def _digests(
@@ -256,39 +283,55 @@ def _split(row: bytes, delimiter: bytes) -> list[bytes]:
 
 
 def open_delimited(file: BinaryIO, suffix: str) -> Delimited:
-    """Raises Invalid (not_a_table) for what is no table of cells."""
+    """Raises Invalid (not_a_table) for what is no table of cells, Invalid (damaged_table)."""
     file.seek(0)
-    head = file.read(_HEAD)
-    if head.startswith(_WIDE_BOMS):
+    begin = file.read(_HEAD)
+    if begin.startswith(_WIDE_BOMS):
         raise Invalid("not_a_table", "It is in UTF-16.", "Save it in UTF-8 to have it compared by rows.")
-    if b"\0" in head:
+    if b"\0" in begin:
         raise Invalid("not_a_table", "It has bytes that are no text.")
-    if b"\n" not in head and b"\r" in head:
+    if b"\n" not in begin and b"\r" in begin[:-1]:
         raise Invalid("not_a_table", "Its lines end in carriage returns alone.", "Save it with line feeds.")
-    bom = _BOM if head.startswith(_BOM) else b""
-    first = next(read_blocks(io.BytesIO(head), len(bom), _QUOTE), None)
-    if first is None or not len(first.starts):
-        raise Invalid("not_a_table", "It has no header and no row.")
-    lines = [
-        first.data[start:end].tobytes()
-        for start, end in zip(first.starts[:50].tolist(), first.ends[:50].tolist(), strict=True)
-    ]
-    if len(lines) > 2:
-        lines.pop()  # it may be cut
+    lines, start, end = _first_lines(file, len(_BOM) if begin.startswith(_BOM) else 0)
     delimiter = _delimiter(lines, suffix)
-    cells = [unquoted(cell) for cell in _split(lines[0], delimiter)]
-    header = _is_header(cells)
-    names = _names(cells) if header else tuple(str(n + 1) for n in range(len(cells)))
-    if len(names) > _CELLS_MAX:
-        raise Invalid("not_a_table", f"Its first row has {len(names):,} cells.")
-    end = first.offset + int(first.ends[0])
-    newline = b"\r\n" if head[end : end + 2] == b"\r\n" else b"\n"
+    cells = _split(lines[0], delimiter)
+    if len(cells) > _CELLS_MAX:
+        raise Invalid("not_a_table", f"Its first row has {len(cells):,} cells.")
+    if not all(_CELL.fullmatch(cell) for cell in cells):
+        raise _misquoted("The first line")
+    header = not all(_NUMBER.fullmatch(unquoted(cell)) for cell in cells)
+    first = tuple(legible(unquoted(cell).decode("utf-8", "surrogateescape")) for cell in cells)
+    names = _names(first) if header else tuple(str(n + 1) for n in range(len(first)))
+    file.seek(end)
+    newline = b"\r\n" if file.read(2) == b"\r\n" else b"\n"
     if header:
-        begins = first.offset + int(first.starts[1]) if len(first.starts) > 1 else len(head)
-    else:
-        begins = first.offset + int(first.starts[0])
+        start = _next_row(file, end)
+    file.seek(0)
     places = {name: place for place, name in enumerate(names)}
-    return Delimited(file, Dialect(delimiter, newline, header), head[:begins], names, places)
+    return Delimited(file, Dialect(delimiter, newline, header), file.read(start), names, first, places)
+
+
+def _first_lines(file: BinaryIO, offset: int) -> tuple[list[bytes], int, int]:
+    """Two at least, where there are, and where the first begins and ends. Raises Invalid (not_a_table)."""
+    lines: list[bytes] = []
+    start = end = 0
+    for block in read_blocks(file, offset, _QUOTE, size=_HEAD):
+        if not lines:
+            start, end = block.offset + int(block.starts[0]), block.offset + int(block.ends[0])
+        pairs = zip(block.starts[:50].tolist(), block.ends[:50].tolist(), strict=True)
+        lines += [block.data[start:end].tobytes() for start, end in pairs]
+        if len(lines) > 1:
+            break
+    if not lines:
+        raise Invalid("not_a_table", "It has no header and no row.")
+    return lines, start, end
+
+
+def _next_row(file: BinaryIO, end: int) -> int:
+    """Where the row begins that follows on one that ends there, or where the file ends."""
+    for block in read_blocks(file, end, _QUOTE, size=_HEAD):
+        return block.offset + int(block.starts[0])
+    return file.seek(0, io.SEEK_END)
 
 
 def _delimiter(lines: Sequence[bytes], suffix: str) -> bytes:
@@ -303,11 +346,18 @@ def _delimiter(lines: Sequence[bytes], suffix: str) -> bytes:
     return best
 
 
-def _is_header(cells: Sequence[bytes]) -> bool:
-    """A first row of names: all different, none a number, none empty but the first (an index)."""
-    named = cells[1:] if len(cells) > 1 and not cells[0] else cells
-    return all(named) and len(set(cells)) == len(cells) and not any(_NUMBER.fullmatch(c) for c in named)
-
-
-def _names(cells: Sequence[bytes]) -> tuple[str, ...]:
-    return tuple(cell.decode("utf-8", "surrogateescape") for cell in cells)
+def _names(cells: Sequence[str]) -> tuple[str, ...]:
+    """All different."""
+    names = dict.fromkeys(cells)
+    if len(names) == len(cells):
+        return tuple(cells)
+    seen: set[str] = set()
+    out = []
+    for cell in cells:
+        name, again = cell, 0
+        while name in seen or (again and name in names):
+            again += 1
+            name = f"{cell}.{again}"
+        seen.add(name)
+        out.append(name)
+    return tuple(out)

@@ -4,6 +4,7 @@ A row's line end, and blank lines after it, belong to nobody: they lie between i
 row's beginning.
 """
 
+from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -35,7 +36,8 @@ def read_blocks(file: BinaryIO, offset: int, quote: int | None, size: int = BLOC
     file.seek(offset)
     rest = b""
     while True:
-        piece = file.read(size)
+        more = min(max(size, len(rest)), _ROW_MAX + size - len(rest))  # a long row is not gone through often
+        piece = file.read(max(more, 1))
         data = rest + piece
         if not data:
             return
@@ -48,6 +50,21 @@ def read_blocks(file: BinaryIO, offset: int, quote: int | None, size: int = BLOC
         rest = data[used:]
         if not piece:
             return
+
+
+def encoding(file: BinaryIO) -> str:
+    """ "UTF-8", "" where ASCII is all there is, "another" where it is something else."""
+    file.seek(0)
+    decoder, found = getincrementaldecoder("utf-8")(), ""
+    try:
+        while piece := file.read(BLOCK):
+            if found or not piece.isascii():
+                found = "UTF-8"
+                decoder.decode(piece)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return "another"
+    return found
 
 
 def _cut(data: bytes, offset: int, quote: int | None, *, last: bool) -> tuple[Block | None, int]:

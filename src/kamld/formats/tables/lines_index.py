@@ -55,7 +55,7 @@ class Indexed:
     def values(self, row: int) -> dict[str, Any]:
         """Comparable values by column."""
         table = self.table
-        cells = table.cells(row) if isinstance(table, ParquetTable) else table.split(self.raw(row))
+        cells = table.cells(row) if isinstance(table, ParquetTable) else table.split(self.raw(row), row + 1)
         return {name: table.value(cell) for name, cell in cells.items()}
 
 

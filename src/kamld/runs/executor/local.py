@@ -19,8 +19,7 @@ from typing import TypeVar
 
 import msgspec
 
-from kamld.blobs import filesystem_fault
-from kamld.errors import KamldError, SystemFault
+from kamld.errors import KamldError, SystemFault, filesystem_fault
 from kamld.records.encoding import decode, encode
 from kamld.records.run import Environment
 from kamld.runs import surroundings

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from kamld.errors import Invalid
+from kamld.records.kinds import FOLDER
 from kamld.store import Entries, Progress, Writer
-from kamld.store.trees import FOLDER
 from kamld.workspace import scan, snapshot
 
 NOTHING = "0 0 0"  # the state of a folder without files

@@ -17,8 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from kamld.blobs import filesystem_fault
-from kamld.errors import RunFailed, SystemFault
+from kamld.errors import RunFailed, SystemFault, filesystem_fault
 from kamld.runs.executor.kept_log import KeptLog
 from kamld.runs.interface import Ended, Stop, Stream, Wrote
 

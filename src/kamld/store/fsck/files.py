@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from kamld.errors import SystemFault
+from kamld.records.kinds import FOLDER
 from kamld.store.fsck.left import Fault, Left, LeftFiles
 from kamld.store.fsck.look import Look
 from kamld.store.fsck.report import SHOWN
 from kamld.store.fsck.verify import Prefixes, among, prefixes, prefixes_of
 from kamld.store.objects import places
-from kamld.store.trees import FOLDER, Page, decode_page, decode_tree
+from kamld.store.trees import Page, decode_page, decode_tree
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,20 @@ It reads records and lists, no content: whether that is sound is for `fsck` to s
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from shlex import quote
 
 from kamld import clock
 from kamld.errors import KamldError
-from kamld.records.names import Name
+from kamld.records.names import MAIN, Name
 from kamld.store import packs
 from kamld.store.hub import FORMAT
 from kamld.store.leases import condemned
 from kamld.store.objects.holes import Holes
+from kamld.store.refs.pending import is_open
 from kamld.store.repository import Repository
 
 _WEEK = 7 * 86_400  # seconds
+_TOLD = 3  # merges that are named
 _SKEW = 300  # by which a time may lie ahead of this machine's
 
 
@@ -81,7 +84,7 @@ def _collection(repository: Repository) -> Check:
     record, _ = condemned(repository.blobs)
     if not record.since:
         return Check("collection", "ok", "nothing marked for deletion")
-    what = f"{_many(len(record.packs), 'pack')} marked for deletion since {record.since[:16]}Z"
+    what = f"{_many(len(record.packs), 'pack')} marked for deletion since {clock.local(record.since)}"
     if _seconds_ago(record.since) > _WEEK:
         return Check("collection", "note", what, "kamld gc deletes them")
     return Check("collection", "ok", what)
@@ -116,17 +119,31 @@ def _clock(repository: Repository) -> Check:
             newest = max(newest, ref.last.time)
     ahead = -_seconds_ago(newest) if newest else 0.0
     if ahead > _SKEW:
-        what = f"the newest version is from {newest[:19]}Z, which is still to come by this machine's clock"
+        then = clock.local(newest, seconds=True)
+        what = f"the newest version is from {then}, which is still to come by this machine's clock"
         return Check("clock", "todo", what, "Set the clock right, here or where that was committed.")
-    return Check("clock", "ok", f"nothing here is newer than now, {clock.now()[:19]}Z")
+    return Check("clock", "ok", f"nothing here is newer than now, {clock.local(clock.now(), seconds=True)}")
 
 
 def _merges(repository: Repository) -> Check:
-    waiting = list(repository.merges.all())
+    """Those that somebody has to decide about; not those of removed datasets, nor those that are done."""
+    by_id = {dataset.id: dataset for dataset in repository.names.all()}
+    waiting = [
+        (by_id[merge.dataset].said, merge) for merge in repository.merges.all()
+        if merge.dataset in by_id
+        and is_open(repository.objects, repository.refs, by_id[merge.dataset], merge)
+    ]  # fmt: skip
     if not waiting:
         return Check("merges", "ok", "none waits")
-    shown = ", ".join(f"{merge.source} into {merge.branch}" for merge in waiting[:3])
-    return Check("merges", "note", f"{_many(len(waiting), 'merge')} waiting: {shown}", "kamld merge NAME")
+    waiting.sort(key=lambda one: (one[0], one[1].branch))
+    shown = ", ".join(f"{merge.source} into {merge.branch} of {name}" for name, merge in waiting[:_TOLD])
+    more = f" and {len(waiting) - _TOLD:,} more" if len(waiting) > _TOLD else ""
+    commands = [
+        f"kamld merge {name}" + ("" if merge.branch == MAIN else f" --into {quote(merge.branch)}")
+        for name, merge in waiting[:_TOLD]
+    ]
+    what = f"{_many(len(waiting), 'merge')} waiting: {shown}{more}"
+    return Check("merges", "note", what, "; ".join(commands))
 
 
 def _leftovers(repository: Repository) -> Check:

@@ -37,8 +37,9 @@ class Histories:
         found: dict[str, tuple[Dataset, str]] = {}
         for dataset in self.records.datasets:
             refs = sorted(self.records.refs.get(dataset.id, ()), key=lambda r: (r.name != MAIN, r.name))
+            own = _own_names(refs)
             for ref in refs:
-                self._name_line(found, dataset, ref)
+                self._name_line(found, dataset, ref, own)
             moves = self.records.moves.get(dataset.id, ())
             for identifier in self._before(_named(moves)):
                 found.setdefault(identifier, (dataset, identifier[:12]))
@@ -60,12 +61,26 @@ class Histories:
                 version = self.versions.get(identifier)
                 waiting.extend(version.parents if version else ())
 
-    def _name_line(self, found: dict[str, tuple[Dataset, str]], dataset: Dataset, ref: Ref) -> None:
+    def _name_line(
+        self, found: dict[str, tuple[Dataset, str]], dataset: Dataset, ref: Ref, own: dict[str, str]
+    ) -> None:
         at, steps = ref.commit, 0
         while at:
-            found.setdefault(at, (dataset, ref.name + (f"~{steps}" if steps else "")))
+            word = own.get(at) or ref.name + (f"~{steps}" if steps else "")
+            found.setdefault(at, (dataset, word))
             version = self.versions.get(at)
             at, steps = (version.parents[0] if version and version.parents else None), steps + 1
+
+
+def _own_names(refs: Iterable[Ref]) -> dict[str, str]:
+    """What names a version itself, which people know it by rather than by counting back: its main first, then
+    tags, which stay, then the others."""
+    order = sorted(refs, key=lambda ref: (ref.name != MAIN, ref.kind != "tag", ref.name))
+    names: dict[str, str] = {}
+    for ref in order:
+        if ref.commit:
+            names.setdefault(ref.commit, ref.name)
+    return names
 
 
 def read_histories(records: Records, read: Read, read_old: Read | None = None) -> Histories:

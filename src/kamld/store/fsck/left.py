@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+from kamld import clock
 from kamld.blobs.foreign import Foreign, is_bucket, is_web
 from kamld.errors import KamldError, NotFound
 from kamld.store.fsck.report import Finding
@@ -83,9 +84,9 @@ class LeftFiles:
         try:
             found = self._foreign.find(place.address)
             if found is None:
-                return Fault(GONE, place.address, f"left there on {place.since[:16]}Z")
+                return Fault(GONE, place.address, f"left there on {clock.local(place.since)}")
             if found.size not in (None, place.size):
-                sizes = f"{place.size:,} bytes on {place.since[:16]}Z, {found.size:,} now"
+                sizes = f"{place.size:,} bytes on {clock.local(place.since)}, {found.size:,} now"
                 return Fault(CHANGED, place.address, sizes)
             named_so = bool(place.etag) and found.etag == place.etag
             if not (named_so and (self._quick or (server and not place.etag.startswith("W/")))):
@@ -94,7 +95,7 @@ class LeftFiles:
         except KamldError as error:
             if error.code in (CHANGED, GONE) or isinstance(error, NotFound):
                 code = CHANGED if error.code == CHANGED else GONE
-                return Fault(code, place.address, f"left there on {place.since[:16]}Z")
+                return Fault(code, place.address, f"left there on {clock.local(place.since)}")
             self._silent[server] += 1
             return Fault(UNREACHABLE, place.address, error.message)
         return None

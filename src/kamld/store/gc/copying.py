@@ -71,7 +71,7 @@ class _Copier:
                 self._seal()
 
     def close(self) -> int:
-        if self._builder.ids:
+        if self._builder:
             self._seal()
         self._publish()
         return self._copied

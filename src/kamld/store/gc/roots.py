@@ -79,7 +79,7 @@ def _of_refs(repository: Repository, forgotten: set[str], after: Since) -> Itera
             moves = repository.refs.history(dataset, ref.name)
             for later, earlier in pairwise(moves):
                 if earlier.commit and _counts(later, ref.last, after):
-                    about = f"{name}@{ref.name} named it until {later.time[:16]}Z"
+                    about = f"{name}@{ref.name} named it until {clock.local(later.time)}"
                     yield _commit(earlier.commit, about, lives=False)
                     if earlier.carries:
                         yield _carried(earlier, f"{name}@{ref.name}")

@@ -1,5 +1,6 @@
 """What keeps something in the hub, in words."""
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
@@ -31,7 +32,12 @@ def kept_by(repository: Repository, commit_id: str, roots: set[Root]) -> list[Ro
 
 
 def needs(repository: Repository, roots: set[Root], wanted: Collection[bytes]) -> Iterator[Need]:
-    """Who needs any of these objects, each version once, under the first root that leads to it."""
+    """Who needs any of these objects, each version once: under all that names it now, else under the first
+    root that leads to it."""
+    named: defaultdict[str, set[str]] = defaultdict(set)
+    for root in roots:
+        if root.kind == "commit" and root.lives:
+            named[root.id.hex()].add(root.about)
     search = _Search(repository, frozenset(wanted))
     seen: set[str] = set()
     for root in sorted(roots, key=lambda root: (not root.sure, root.about, root.id)):
@@ -40,7 +46,7 @@ def needs(repository: Repository, roots: set[Root], wanted: Collection[bytes]) -
                 if identifier not in seen:
                     seen.add(identifier)
                     if search.is_in([bytes.fromhex(identifier)]) or search.tree(bytes.fromhex(commit.tree)):
-                        yield Need(root.about, identifier)
+                        yield Need(", ".join(sorted(named.get(identifier, {root.about}))), identifier)
         elif search.tree(root.id) if root.kind == "tree" else search.is_in([root.id]):
             yield Need(root.about, "")
 

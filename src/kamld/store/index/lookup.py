@@ -43,6 +43,7 @@ from kamld.store.packs import Footer, name_of
 
 _KEY = re.compile(r"index/([0-9a-f]{64})\.idx")
 _TRIES = 100
+_SAME = 2  # lists, one after the other, in which there is nothing new
 _TURN, _TURN_S = "index", 60.0  # what is not done by two at once, and how long one waits for another
 
 
@@ -75,8 +76,9 @@ class Index:
     def find(self, ids: NDArray[np.void]) -> Places:
         """Places of the objects; where some are missing, looks whether others added segments."""
         places = self._find(ids)
-        tries = _TRIES  # a list that was made during a merge may lack both the old and the new
-        while not places.found.all() and tries and self.refresh():
+        tries, same = _TRIES, 0  # a list that was made during a merge may lack both the old and the new, and
+        while not places.found.all() and tries and same < _SAME:  # then it may look like what we know
+            same = 0 if self.refresh() else same + 1
             places, tries = self._find(ids), tries - 1
         if not places.found.all() and self._gone:  # a pack may have come back under its old name
             self._gone = frozenset()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from blake3 import blake3
 
 from kamld.errors import SystemFault
@@ -23,23 +24,35 @@ _READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 @dataclass(frozen=True, slots=True)
 class Source:
     """A file to keep. `size` is a guess that decides only how it is scheduled; `before`, the id of what
-    the file was, saves time where it is large. `named`: what people know it by, if not by its path."""
+    the file was, saves time where it is large. `named`: what people know it by, if not by its path.
+    `number`: what its caller knows it by."""
 
     path: str
     size: int
     before: bytes | None = None
     named: bytes = b""
+    number: int = 0
 
     @property
     def shown(self) -> bytes | str:
         return self.named or self.path
 
 
+class State(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What tells a file from what it was before. Times in nanoseconds."""
+
+    size: int
+    mtime: int
+    ctime: int
+    inode: int
+    mode: int
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     source: Source
     id: bytes
-    state: os.stat_result  # of the file as it was read
+    state: State  # of the file as it was read
 
 
 @contextmanager
@@ -125,6 +138,10 @@ def hashed(file: int, size: int) -> bytes:
         pass
     os.lseek(file, 0, os.SEEK_SET)
     return digest.digest()
+
+
+def state_of(found: os.stat_result) -> State:
+    return State(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_mode)
 
 
 def same(before: os.stat_result, after: os.stat_result) -> bool:

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from kamld import clock
 from kamld.blobs import Blobs, Changed, Missing
 from kamld.errors import Conflict, NotFound
 from kamld.records.holes import Hole, Purging
@@ -145,7 +146,7 @@ def purged(hole: Hole) -> NotFound:
     """For who asks for content that was purged."""
     return NotFound(
         "purged_file",
-        f"{_named(hole)} was purged by {hole.author} on {hole.time[:10]}: {_sentence(hole.reason)}",
+        f"{_named(hole)} was purged by {hole.author} on {_day(hole)}: {_sentence(hole.reason)}",
         "Its content cannot be had back from this hub; all other files of the version can.",
     )
 
@@ -154,10 +155,14 @@ def refused(hole: Hole, path: bytes | str = "") -> Conflict:
     shown = (path if isinstance(path, str) else path.decode("utf-8", "backslashreplace")) or _named(hole)
     return Conflict(
         "purged_content",
-        f"{shown} has content that {hole.author} purged on {hole.time[:10]}: {_sentence(hole.reason)}"
+        f"{shown} has content that {hole.author} purged on {_day(hole)}: {_sentence(hole.reason)}"
         " Nothing was changed.",
         "Remove the file, or name it in .kamldignore.",
     )
+
+
+def _day(hole: Hole) -> str:
+    return clock.local(hole.time)[:10]
 
 
 def _named(hole: Hole) -> str:

@@ -18,7 +18,9 @@ from kamld.store.objects.small import Joiner
 from kamld.store.packs import Footer, PackBuilder
 
 _PACKS_PER_SEGMENT = 32
+_NEW_MAX = 250_000  # objects that are remembered until the index knows them
 _SURE_MAX = 10_000
+Row = tuple[bytes, int, bytes | memoryview, int]  # id, codec, bytes as kept, length of the object
 
 
 class Packing:
@@ -40,6 +42,8 @@ class Packing:
         self._sealed: list[tuple[bytes, Footer]] = []
         self._new: set[bytes] = set()
         self._sure: set[bytes] = set()  # some of what was kept, or found: a small commit asks for no more
+        self._aside: list[Row] | None = None
+        self._published = False
         self.bytes_added = 0  # stored bytes of new objects
         self.objects_added = 0
 
@@ -47,6 +51,11 @@ class Packing:
         """Make all that was kept durable and findable."""
         self._seal()
         self._publish()
+
+    def aside(self) -> list[Row]:
+        """What is kept from here on, and goes into no pack: for a copy of this process."""
+        self._aside = []
+        return self._aside
 
     def whole(self, identifiers: Sequence[bytes]) -> list[bool]:
         """Which objects are there, or were kept, with all that they are made of."""
@@ -71,7 +80,15 @@ class Packing:
     def has(self, identifiers: list[bytes]) -> list[bool]:
         return self._relied.has(identifiers, self._new)
 
-    def add(self, rows: Sequence[tuple[bytes, int, bytes, int]]) -> None:
+    def add_new(self, rows: Sequence[Row]) -> None:
+        """What a copy of this process found that the hub has not; it knows of nothing published since."""
+        known = self.has([row[0] for row in rows]) if self._published else [False] * len(rows)
+        self.add([row for row, has in zip(rows, known, strict=True) if not has])
+
+    def add(self, rows: Sequence[Row]) -> None:
+        if self._aside is not None:
+            self._aside += rows
+            return
         with self._lock:
             for identifier, codec, stored, raw_length in rows:
                 if identifier in self._new:
@@ -82,10 +99,13 @@ class Packing:
                 self.objects_added += 1
                 if self._builder.size >= packs.TARGET:
                     self._seal()
+                if len(self._new) >= _NEW_MAX:
+                    self._seal()
+                    self._publish()
 
     def _seal(self) -> None:
         builder, self._builder = self._builder, PackBuilder()
-        if builder.ids:
+        if builder:
             name, parts, footer = packs.sealed(builder, self._avoid)
             self._blobs.put(packs.key(name), parts)
             self._sealed.append((name, footer))
@@ -100,4 +120,5 @@ class Packing:
                 self._guard.check_again(row.tobytes() for _, footer in sealed for row in footer.ids)
             joiner = Joiner(self._blobs.batch(), self._avoid, self._late)
             self._index.add(sealed, *([] if self._guard.is_purging else [joiner]))  # which rewrites packs
+            self._published = True
             self._new = set()  # the index knows them from here on

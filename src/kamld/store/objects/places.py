@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from blake3 import blake3
 
+from kamld import clock
 from kamld.blobs.foreign import Foreign
 from kamld.errors import KamldError, NotFound, SystemFault
 from kamld.records.encoding import decode as decode_record
@@ -124,9 +125,10 @@ def _block(place: Place, expected: bytes, number: int, foreign: Foreign) -> byte
     except NotFound:
         raise SystemFault(
             "left_file_gone",
-            f"{place.address} is not there any more. The hub left it there on {place.since[:16]}Z"
+            f"{place.address} is not there any more. The hub left it there on {clock.local(place.since)}"
             " and has no copy.",
-            "Bring it back to that place, or import it again from where it is now.",
+            "Bring it back to that place, or have it copied into the hub from where it is now:"
+            " kamld fsck --repair --from NEWPLACE",
         ) from None
     if blake3(data).digest() != expected:
         now = foreign.find(place.address)
@@ -134,7 +136,7 @@ def _block(place: Place, expected: bytes, number: int, foreign: Foreign) -> byte
         when = f"; it was changed on {now.modified}" if now and now.modified else ""
         raise SystemFault(
             "left_file_changed",
-            f"{place.address} is not the file any more that the hub left there on {place.since[:16]}Z"
+            f"{place.address} is not the file any more that the hub left there on {clock.local(place.since)}"
             f" ({size}{when}).",
             "Bring the old content back to that place; what is there now is a new version: import it again.",
         )

@@ -21,6 +21,7 @@ from kamld.store.objects import recipes
 from kamld.store.objects.holes import Holes, purged
 from kamld.store.objects.seekable import ObjectFile
 
+_LOST = "kamld fsck tells what is affected; kamld fsck --repair --from PLACE brings it back."
 _PACKS_OPEN = 64
 _TRIES = 20  # packs that may vanish, one after the other, below somebody who reads an object
 HEED_S = 5.0  # between two looks for what was purged since
@@ -189,7 +190,7 @@ class Objects:
         return SystemFault(
             "missing_object",
             f"The hub has lost the object {identifier.hex()[:12]}.",
-            "kamld fsck tells what is affected; kamld fsck --repair --from PLACE brings it back.",
+            _LOST,
         )
 
     def _pieces(self, identifier: bytes, places: Places, at: int) -> Iterator[bytes | memoryview]:
@@ -258,8 +259,7 @@ class Objects:
                     places, at = there, 0
         if hole := self.hole(identifier):
             raise purged(hole)
-        hint = "kamld fsck tells what is affected."
-        raise SystemFault("missing_pack", f"The hub has lost {packs.key(name)}.", hint)
+        raise SystemFault("missing_pack", f"The hub has lost {packs.key(name)}.", _LOST)
 
     def heed_purges(self) -> None:
         """Whoever lives long lets go of packs that a purge has deleted, and so of what was purged."""
@@ -286,7 +286,7 @@ class Objects:
             raise SystemFault(
                 "damaged_object",
                 f"The object {identifier.hex()[:12]} is damaged in the hub: its content has another hash.",
-                "kamld fsck tells what is affected; kamld fsck --repair --from PLACE brings it back.",
+                _LOST,
             )
         return data
 

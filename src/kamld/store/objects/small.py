@@ -46,7 +46,7 @@ class Joiner:
                 builder = PackBuilder()
         if len(retired) < 2:
             return Repacked()
-        if builder.ids:
+        if builder:
             made.append(self._put(builder))
         self._blobs.flush()
         return Repacked(made, frozenset(retired) - {name for name, _ in made}, self._late)

@@ -16,25 +16,24 @@ from blake3 import blake3
 
 from kamld.blobs import Blobs
 from kamld.errors import SystemFault
+from kamld.processes import may_fork
 from kamld.store import packs
 from kamld.store.chunking import WHOLE_MAX, Chunking, cut
 from kamld.store.index import Index
 from kamld.store.objects import files, places, recipes
+from kamld.store.objects.batches import BYTES, FILES, WORTH_A_PROCESS, Read, Sharing, batches, read
 from kamld.store.objects.files import Source, Written
 from kamld.store.objects.guess import Guess
 from kamld.store.objects.holes import Guard
 from kamld.store.objects.packing import Packing
 
-_BATCH_FILES = 256
 _NO_HOLES = Guard()
-_BATCH_BYTES = 4 * 1024 * 1024
 _WAITED = 4  # times the work: more is the disk's doing, not that of others who are at work
 _BATCHES_READ_AT_ONCE = 16  # before it is tried again whether one thread does as well
 
 Key = TypeVar("Key")
 Progress = Callable[[int, int], None]  # files done, bytes done, since the last call
 Chunks = Sequence[tuple[bytes, int]]  # (id, length) of each, in order
-Read = tuple[Source, bytes, bytes, os.stat_result]  # source, id, content, state
 
 
 class Writer:
@@ -89,8 +88,8 @@ class Writer:
         Raises SystemFault (unreadable_file, changing_file).
         """
         waiting: deque[Future[list[Written]]] = deque()
-        for batch in _batches(sources):
-            if len(batch) == 1 and batch[0].size > _BATCH_BYTES:
+        for batch in batches(sources):
+            if len(batch) == 1 and batch[0].size > BYTES:
                 yield from _told([self._put_large(batch[0])], progress)
             else:
                 waiting.append(self._put_batch(batch))
@@ -98,6 +97,19 @@ class Writer:
                 yield from _told(waiting.popleft().result(), progress)
         for done in waiting:
             yield from _told(done.result(), progress)
+
+    def put_numbered(
+        self, sizes: Sequence[int], source: Callable[[int], Source], progress: Progress | None = None
+    ) -> Iterator[Written]:
+        """As `put_files`, of as many files as there are sizes; `source` is asked for each when it is read."""
+        left: Sequence[int] = range(len(sizes))
+        if len(left) >= WORTH_A_PROCESS and self._threads > 1 and may_fork():
+            sharing = Sharing(source, self._keep_read, self._packing.add_new, self._packing.aside)
+            large = [at for at in left if sizes[at] > BYTES]
+            for done in sharing.all([at for at in left if sizes[at] <= BYTES] if large else left, sizes):
+                yield from _told(done, progress)
+            left = large
+        yield from self.put_files(map(source, left), progress)
 
     def put_streams(
         self, streams: Iterable[tuple[Key, Iterable[bytes]]], progress: Progress | None = None
@@ -114,7 +126,7 @@ class Writer:
                 continue
             batch.append((key, begun))
             size += len(begun)
-            if len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES:
+            if len(batch) >= FILES or size >= BYTES:
                 waiting.append(self._workers.submit(self._put_datas, batch))
                 batch, size = [], 0
                 if len(waiting) > self._threads:
@@ -188,12 +200,12 @@ class Writer:
         files hinder each other more than they help. What has to be waited for, several read at once."""
         if self._read_at_once:
             self._read_at_once -= 1
-            return self._workers.submit(lambda: self._keep_read(_read(batch)))
+            return self._workers.submit(lambda: self._keep_read(read(batch)))
         began, busy = time.perf_counter(), time.thread_time()
-        read = _read(batch)
+        found = read(batch)
         if time.perf_counter() - began > _WAITED * (time.thread_time() - busy):
             self._read_at_once = _BATCHES_READ_AT_ONCE
-        return self._workers.submit(self._keep_read, read)
+        return self._workers.submit(self._keep_read, found)
 
     def _keep_read(self, read: list[Read]) -> list[Written]:
         for source, identifier, _, _ in read:
@@ -231,7 +243,8 @@ class Writer:
                 after = os.fstat(file)
             if files.same(before, after):
                 self.guard.check(digest.digest(), source.shown)
-                return Written(source, self._keep_recipe(digest.digest(), chunks), after)
+                identifier = self._keep_recipe(digest.digest(), chunks)
+                return Written(source, identifier, files.state_of(after))
         raise files.changing(source.path)
 
     def _keep_large(self, identifier: bytes, windows: Iterator[bytes]) -> None:
@@ -308,35 +321,10 @@ class Writer:
         return [(identifier, len(piece)) for identifier, piece in zip(ids, pieces, strict=True)]
 
 
-def _read(batch: list[Source]) -> list[Read]:
-    found = files.read_many(source.path for source in batch)
-    return [
-        (source, recipes.object_id(data), data, state)
-        for source, (data, state) in zip(batch, found, strict=True)
-    ]
-
-
 def _told(done: list[Written], progress: Progress | None) -> list[Written]:
     if progress:
-        progress(len(done), sum(written.state.st_size for written in done))
+        progress(len(done), sum(written.state.size for written in done))
     return done
-
-
-def _batches(sources: Iterable[Source]) -> Iterator[list[Source]]:
-    """Small files together, large ones alone."""
-    batch: list[Source] = []
-    size = 0
-    for source in sources:
-        if source.size > _BATCH_BYTES:
-            yield [source]
-            continue
-        batch.append(source)
-        size += source.size
-        if len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def _begun(pieces: Iterable[bytes]) -> tuple[bytes, Iterator[bytes] | None]:
@@ -345,7 +333,7 @@ def _begun(pieces: Iterable[bytes]) -> tuple[bytes, Iterator[bytes] | None]:
     for piece in rest:
         parts.append(piece)
         size += len(piece)
-        if size > _BATCH_BYTES:
+        if size > BYTES:
             return b"".join(parts), rest
     return b"".join(parts), None
 

@@ -1,6 +1,6 @@
 """What content is made of, which of that nothing else needs, and the packs that have it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kamld.blobs import Blobs, Missing
-from kamld.errors import SystemFault
+from kamld.errors import KamldError, SystemFault
 from kamld.store import packs
 from kamld.store.fsck.verify import footer_of
 from kamld.store.objects import places, recipes
 from kamld.store.packs import Footer
+from kamld.store.repository import Repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,20 @@ def used_by_others(blobs: Blobs, ids: AbstractSet[bytes], wanted: set[bytes]) ->
             if footer.ids[row].tobytes() not in ids:
                 found |= wanted.intersection(_chunks(blobs, name, footer, row))
     return found
+
+
+def left_at(repository: Repository, ids: Iterable[bytes]) -> tuple[str, ...]:
+    """The addresses at which the contents were left, which are not the hub's to remove; whether they are
+    still there is not asked, for it may be another machine's disk."""
+    wanted = sorted(ids)
+    keys = [key for some in places.left(repository.index, wanted) for key in some]
+    found = set()
+    for key in keys:
+        try:
+            found.add(places.decode(repository.objects.stored(key)[1], key)[0].address)
+        except KamldError:  # it is damaged: nobody can say where that was
+            continue
+    return tuple(sorted(found))
 
 
 def listed(blobs: Blobs) -> Iterator[tuple[bytes, Footer]]:

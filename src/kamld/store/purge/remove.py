@@ -12,7 +12,7 @@ goes on. The list of a file's chunks goes last, so that they are found again.
 import time
 from collections.abc import Callable, Collection, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -27,7 +27,7 @@ from kamld.store.fsck.mending.keeping import Keeper
 from kamld.store.fsck.mending.restore import DAMAGED
 from kamld.store.leases import COLLECTING, REPAIRING, condemned
 from kamld.store.objects.holes import PURGING, Holes
-from kamld.store.purge.content import Parts, chunks_of, having, listed, parts, rows_of
+from kamld.store.purge.content import Parts, chunks_of, having, left_at, listed, parts, rows_of
 from kamld.store.purge.touched import Touched, find
 from kamld.store.repository import Repository
 
@@ -48,6 +48,7 @@ class Weight:
     bytes: int  # as stored
     packs: int
     shared: int  # parts that stay
+    elsewhere: tuple[str, ...] = ()  # addresses at which it was left, and stays
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,14 @@ class Purged:
     bytes: int
     packs: int  # that were written anew
     shared: int
+    elsewhere: tuple[str, ...] = ()  # as of `Weight`
 
 
 def weigh(repository: Repository, ids: Collection[bytes]) -> Weight:
     """What `purge` would remove now. Changes nothing."""
     found = _parts(repository, ids)
     there = having(repository.blobs, found.all)
-    return Weight(sum(there.values()), len(there), len(found.shared))
+    return Weight(sum(there.values()), len(there), len(found.shared), left_at(repository, ids))
 
 
 def unfinished(repository: Repository) -> list[bytes]:
@@ -123,9 +125,11 @@ def _finish(
             repository.blobs, Purging(ids=tuple(one.hex() for one in ids), since=clock.now(), author=author)
         )
         _wait(repository, patience, told)
+        repository.index.refresh()
+        elsewhere = left_at(repository, ids)  # now, for the records of that go too
         done = _remove(repository, frozenset(ids), old, patience, told)
         _publish(repository.blobs, Purging())
-    return done
+    return replace(done, elsewhere=elsewhere)
 
 
 def _publish(blobs: Blobs, record: Purging) -> None:

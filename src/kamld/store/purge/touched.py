@@ -12,11 +12,13 @@ import numpy as np
 
 from kamld.errors import Invalid, KamldError, NotFound
 from kamld.records.history import Dataset
+from kamld.records.kinds import FOLDER
 from kamld.records.run import Run
 from kamld.store.fsck.histories import Histories, read_histories
 from kamld.store.fsck.records import read_records
+from kamld.store.refs.expiry import check_kept
 from kamld.store.repository import Repository
-from kamld.store.trees import EMPTY_ID, FOLDER, Page, Tree, decode_page
+from kamld.store.trees import EMPTY_ID, Page, Tree, decode_page
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,10 @@ def contents(
     repository: Repository, dataset: Dataset, commit_id: str, path: str, *, every_version: bool
 ) -> dict[bytes, int]:
     """Ids and sizes of what a file, or all files of a folder, have in this version, or had in any version
-    of the dataset. Raises NotFound (unknown_path), Invalid (no_content)."""
+    of the dataset. Raises NotFound (unknown_path, expired_checkpoint), Invalid (no_content)."""
     raw = path.strip("/").encode("utf-8", "surrogateescape")
-    trees = [repository.commit(commit_id).tree]
+    commit = repository.commit(commit_id)
+    trees = [commit.tree]
     if every_version:
         histories = _histories(repository, only=frozenset({dataset.id}))
         trees = sorted({version.tree for version in histories.versions.values()})
@@ -59,7 +62,10 @@ def contents(
         try:
             entries = Tree(repository.objects, bytes.fromhex(tree)).under(raw)
         except KamldError:
-            continue
+            if every_version:
+                continue
+            check_kept(repository.objects, commit)
+            raise
         is_there = is_there or len(entries) > 0
         rows = entries.rows()
         found |= {row.id: row.size for row in rows if row.kind != FOLDER and row.id != EMPTY_ID}

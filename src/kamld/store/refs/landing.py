@@ -18,12 +18,14 @@ from typing import Literal
 from kamld import clock, ids
 from kamld.errors import Conflict, NotFound
 from kamld.records.history import Commit, Dataset, Move, Protection
+from kamld.records.kinds import FOLDER
 from kamld.store import trees
 from kamld.store.commits import merge_base, reached, read_commit
 from kamld.store.objects import Objects
 from kamld.store.refs.expiry import check_kept
 from kamld.store.refs.moves import Refs
-from kamld.store.trees import Change, Entry, Tree
+from kamld.store.trees import Tree
+from kamld.store.trees.entries import Change, Entries, Entry, entries_of
 
 _KEPT = re.compile(r"-conflict-[0-9a-f]{12}(-again)*$")
 _SKEW = timedelta(days=1)  # by which the clocks of two machines may differ
@@ -142,12 +144,12 @@ def clashes(ours: list[Change], theirs: list[Change]) -> tuple[bytes, ...]:
     other = {change.path: change.new for change in theirs}
     found = [c.path for c in ours if c.path in other and not _same(c.new, other[c.path])]
     for one, two in ((ours, theirs), (theirs, ours)):
-        files = {c.path for c in two if c.new and c.new.kind != trees.FOLDER}
+        files = {c.path for c in two if c.new and c.new.kind != FOLDER}
         found += [c.path for c in one if c.new and any(p in files for p in _parents(c.path))]
     return tuple(sorted(set(found)))
 
 
-def apply(entries: trees.Entries, changes: list[Change]) -> trees.Entries:
+def apply(entries: Entries, changes: list[Change]) -> Entries:
     """The entries with the changes made, sorted. An empty folder that got a file is none any more."""
     rows = {row.path: row for row in entries.rows()}
     for change in changes:
@@ -155,10 +157,10 @@ def apply(entries: trees.Entries, changes: list[Change]) -> trees.Entries:
             rows[change.path] = change.new
         else:
             rows.pop(change.path, None)
-    if any(row.kind == trees.FOLDER for row in rows.values()):
+    if any(row.kind == FOLDER for row in rows.values()):
         filled = {parent for path in rows for parent in _parents(path)}
         rows = {path: row for path, row in rows.items() if path not in filled}
-    return trees.entries_of([rows[path] for path in sorted(rows)])
+    return entries_of([rows[path] for path in sorted(rows)])
 
 
 def conflict_branch(branch: str, commit_id: str) -> str:

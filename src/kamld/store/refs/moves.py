@@ -222,13 +222,14 @@ def _next_version(
     return next((number for number, of in given.items() if of == commit), ref.highest + 1)
 
 
-def protected(dataset: Dataset, name: str) -> Conflict:
+def protected(dataset: Dataset, name: str, way: str = "") -> Conflict:
+    """`way`: what to do with what was to land, so that NEW is a branch that has it."""
+    way = way or 'Commit to another branch: kamld commit FOLDER -b NEW -m "…"'
     into = "" if name == MAIN else f" --into {name}"
     return Conflict(
         "protected_branch",
         f"{name} of {dataset.said} is protected: only kamld merge moves it, once its checks pass.",
-        'Commit to another branch: kamld commit FOLDER -b NEW -m "…";'
-        f" then: kamld merge {dataset.said} NEW{into}."
+        f"{way}; then: kamld merge {dataset.said} NEW{into}."
         f" To lift it: kamld branch {dataset.said}@{name} --unprotect",
     )
 

@@ -152,11 +152,15 @@ class Names:
 
     def removed_from(self, name: Name) -> Removed | None:
         """The newest removed dataset that had this name."""
+        return next(iter(self.all_removed_from(name)), None)
+
+    def all_removed_from(self, name: Name) -> list[Removed]:
+        """Newest first."""
         here = [
             one for one in self.removed()
             if Name(one.dataset.project, one.dataset.name) == name and not one.forgotten
         ]  # fmt: skip
-        return max(here, key=lambda one: one.time, default=None)
+        return sorted(here, key=lambda one: one.time, reverse=True)
 
     def restore(self, removed: Removed) -> Dataset:
         """Raises Conflict (name_taken) where something else has its name by now, NotFound (collected)
@@ -185,6 +189,10 @@ class Names:
             if self._mark(present, msgspec.structs.replace(present, time=clock.now())):
                 self._blobs.delete(_removed_key(dataset.id))
                 break
+        else:  # somebody else had it back too; or we slept while it was forgotten, and that record with it
+            if not any(self._blobs.list(f"refs/{dataset.id}/")):
+                self._give_up(dataset)
+                raise _forgotten(dataset)
         return dataset
 
     def end_forgotten(self) -> set[str]:

@@ -8,7 +8,10 @@ from kamld.blobs import Blobs, Changed, Missing
 from kamld.errors import Conflict
 from kamld.records.history import Dataset
 from kamld.records.merging import PendingMerge
+from kamld.store.commits import reached
 from kamld.store.envelope import seal, unseal
+from kamld.store.objects import Objects
+from kamld.store.refs.moves import Refs
 
 PREFIX = "merges/"
 
@@ -51,6 +54,13 @@ class PendingMerges:
             return self._blobs.get(key)
         except Missing:
             return None
+
+
+def is_open(objects: Objects, refs: Refs, dataset: Dataset, pending: PendingMerge) -> bool:
+    """Whether anything is left to be done: the branch is there, and lacks what is to come. Its end may have
+    been cut off, or what it brings came another way."""
+    ref = refs.find(dataset, pending.branch)
+    return bool(ref and ref.commit and not reached(objects, [ref.commit], [pending.theirs]))
 
 
 def _changed(branch: str) -> Conflict:

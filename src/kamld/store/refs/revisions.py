@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 from msgspec.structs import replace
 
-from kamld import ids
+from kamld import clock, ids
 from kamld.errors import Invalid, NotFound
 from kamld.records.history import Commit, Dataset, RefKind
 from kamld.records.names import Revision, check_ref
@@ -37,7 +37,7 @@ def resolve(objects: Objects, refs: Refs, dataset: Dataset, revision: Revision) 
             first = replace(revision, steps=step)
             raise NotFound(
                 "unknown_revision",
-                f"{dataset.said}@{revision} goes back too far: {first} is the first version.",
+                f"{dataset.said}@{revision.said} goes back too far: {first.said} is the first version.",
                 f"kamld log {dataset.said} shows all.",
             )
         commit_id = parents[0]
@@ -86,8 +86,8 @@ def _base(objects: Objects, refs: Refs, dataset: Dataset, revision: Revision) ->
             first = next(iter(ref.moves if not ref.older else list(refs.history(dataset, word))[::-1]))
             raise NotFound(
                 "unknown_revision",
-                f"{dataset.said}@{word} did not exist at {revision.time}.",
-                f"It begins at {first.time}.",
+                f"{dataset.said}@{word} did not exist at {clock.local(revision.time, seconds=True)}.",
+                f"It begins at {clock.local(first.time, seconds=True)}.",
             )
         return then, None
     if ref and ref.commit:

@@ -22,15 +22,19 @@ def check_refs(blobs: Blobs, dataset_names: Names) -> None:
     """Raises SystemFault (lost_refs)."""
     forgotten, (seen, _) = dataset_names.end_forgotten(), _read(blobs)
     present, live = _present(blobs), dataset_names.all()
+    there = {_of(key) for key in present}
+    long_ago = clock.moment(clock.now()) - _BEGUN
+    missing = set(seen.refs) - present
+    none = [one for one in live if one.id not in there and clock.moment(one.created) < long_ago]
+    if missing or none:  # a collection beside this one may be forgetting them: it says so before it deletes
+        missing &= set(_read(blobs)[0].refs)
+        forgotten |= dataset_names.end_forgotten()
     names = {dataset.id: f"{dataset.project}/{dataset.name}" for dataset in live}
-    lost = [key.split("/", 2)[1:] for key in sorted(set(seen.refs) - present) if _of(key) not in forgotten]
+    lost = [key.split("/", 2)[1:] for key in sorted(missing) if _of(key) not in forgotten]
     if lost:
         of = [f"{names.get(dataset_id, 'a removed dataset')}@{unquote(word)}" for dataset_id, word in lost]
         raise _lost(of, "")
-    there = {_of(key) for key in present}
-    long_ago = clock.moment(clock.now()) - _BEGUN
-    old = [dataset.id for dataset in live if clock.moment(dataset.created) < long_ago]
-    if of := sorted(names[one] for one in old if one not in there):
+    if of := sorted(names[one.id] for one in none if one.id not in forgotten):
         raise _lost(of, f" If it never had a version: kamld rm {of[0]}")
 
 

@@ -4,17 +4,17 @@ folder, and a model no number."""
 from dataclasses import dataclass
 from pathlib import Path
 
-from kamld.blobs import filesystem_fault
-from kamld.errors import Conflict
+from kamld.errors import Conflict, filesystem_fault
 from kamld.records.history import Dataset, Kind
+from kamld.records.kinds import FOLDER
 from kamld.records.names import MAIN, Name
+from kamld.scan.listing import scan
 from kamld.store import Repository
-from kamld.store.trees import FOLDER, entries_of
+from kamld.store.trees.entries import entries_of
 from kamld.workspace.binding import Binding
 from kamld.workspace.committing.landing import Into
 from kamld.workspace.committing.naming import dataset_of
 from kamld.workspace.committing.plan import Plan
-from kamld.workspace.scan import scan
 from kamld.workspace.settle import HubOf, settle
 
 MESSAGE = "begun, without files"

@@ -3,15 +3,16 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
 from kamld.errors import Conflict
 from kamld.records.history import Dataset
 from kamld.records.names import Name
+from kamld.scan.ignore import FILE as IGNORE_FILE
+from kamld.scan.ignore import is_left_out, read_ignores
+from kamld.scan.marks import OWN
 from kamld.store import Repository
 from kamld.workspace.binding import Binding, is_lost, lost, read_binding
-from kamld.workspace.ignore import FILE as IGNORE_FILE
-from kamld.workspace.ignore import read_ignores
-from kamld.workspace.scan import is_left_out
 from kamld.workspace.settle import HubOf, base_commit, bound_dataset
 
 
@@ -23,8 +24,8 @@ def dataset_of(
     if binding is None:
         if is_lost(folder):
             raise lost(folder, name.said if name and _has_commits(repository, name) else "NAME")
-        for above, _, inside in _around(folder):
-            raise _inside_another(folder, above, inside)
+        for above, around, inside in _around(folder):
+            raise _inside_removed(repository, folder, above, around) or _inside_another(folder, above, inside)
         if name and _has_commits(repository, name):
             raise name_taken(name, folder)
         return None
@@ -75,6 +76,18 @@ def _inside_another(folder: Path, above: Path, inside: str) -> Conflict:
         f"{folder} is part of {above}, which is a folder of a dataset already.",
         f'Commit that: kamld commit {above} -m "…". To make {folder.name} a dataset of its own,'
         f" write /{inside}/ into {above / IGNORE_FILE} first.",
+    )
+
+
+def _inside_removed(repository: Repository, folder: Path, above: Path, around: Binding) -> Conflict | None:
+    """What is to be said where nobody can commit the folder above, for its dataset was removed."""
+    if around.hub != repository.blobs.location or repository.names.bound(around.dataset, around.full_name):
+        return None
+    return Conflict(
+        "inside_another",
+        f"{folder} is part of {above}, which is a folder of {around.full_name}, and that was removed.",
+        f"To let {above} go, remove the record of it: rm -r {quote(str(above / OWN))}. To have it back: kamld"
+        f" undo {around.full_name.said}",
     )
 
 

@@ -93,10 +93,11 @@ def plan_commit(
         raise Conflict(
             "no_branch",
             f"{folder} is on no branch, so a commit would have no place.",
-            f'Make one with it: kamld commit {folder} -b NEW -m "…"',
+            f'Make one with it: kamld commit {quote(str(folder))} -b NEW -m "…"',
         )
     else:
-        repository.check_open(dataset, goes)
+        way = f'Commit to another branch: kamld commit {quote(str(folder))} -b NEW -m "…"'
+        repository.check_open(dataset, goes, way)
     branch = wish.branch or goes
     try:
         commit = base_commit(repository, folder, binding)

@@ -2,7 +2,6 @@
 a version that the hub has not got. No file is touched; what differs is a change of the person's then.
 """
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -14,12 +13,12 @@ from numpy.typing import NDArray
 
 from kamld.errors import Conflict, NotFound, SystemFault
 from kamld.records.history import Commit, Dataset
+from kamld.scan.listing import Scan, scan
 from kamld.store import Repository
 from kamld.store.refs.revisions import Resolved
 from kamld.store.trees import Tree, diff
 from kamld.workspace.binding import Binding, read_binding, write_binding
 from kamld.workspace.committing.naming import check_no_part
-from kamld.workspace.scan import Scan, scan
 from kamld.workspace.settle import HubOf, finish_left, same_hub
 from kamld.workspace.stat_index import NO_TREE, from_scan, read_index, write_index
 from kamld.workspace.status import hash_files
@@ -51,7 +50,6 @@ def rebind(repository: Repository, folder: Path, resolved: Resolved, hub_of: Hub
     with held(folder):
         _check_unbound(folder, hub_of)
         check_no_part(folder, hub_of)
-        taken = time.time_ns()
         present = scan(folder, nested=False, strict=False)
         known, ids = read_index(folder).known(present)
         hash_files(folder, present, known, ids)
@@ -68,7 +66,7 @@ def rebind(repository: Repository, folder: Path, resolved: Resolved, hub_of: Hub
             hub=repository.blobs.location, dataset=of.id, project=of.project, name=of.name,
             branch=resolved.branch or "", commit=commit_id, hub_id=repository.hub.id,
         )  # fmt: skip
-        write_index(folder, from_scan(present, ids, _as_in(present, before, ids), NO_TREE, taken))
+        write_index(folder, from_scan(present, ids, _as_in(present, before, ids), NO_TREE))
         write_binding(folder, binding)
     return Rebound(of, binding, commit, same, differ)
 

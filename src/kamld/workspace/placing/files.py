@@ -11,26 +11,29 @@ from typing import IO
 
 import numpy as np
 
-from kamld.blobs import filesystem_fault
+from kamld.errors import SystemFault, filesystem_fault
+from kamld.processes import begin, may_fork
+from kamld.records.kinds import EXECUTABLE, FOLDER, SYMLINK
 from kamld.store import Entries, Objects, Progress
-from kamld.store.trees import EXECUTABLE, FOLDER, SYMLINK
 from kamld.workspace.placing.handles import Handles
 from kamld.workspace.placing.paths import check_paths, check_room, folders_of, rules_of
-from kamld.workspace.processes import begin, may_fork
 
 _BATCH = 512  # files that a thread writes before it takes others, at least
 _MOST = 4096
 _WORTH_A_PROCESS = 4096  # files
 _TOLD = struct.Struct("<QQ")  # files and bytes of a part
+_LOST = ("damaged_object", "missing_object", "missing_pack")
 Part = Sequence[int]  # rows of entries
 
 
 def materialise(
     objects: Objects, entries: Entries, folder: Path, *,
-    threads: int, read_only: bool = False, progress: Progress | None = None,
+    threads: int, read_only: bool = False, progress: Progress | None = None, version: str = "",
 ) -> None:  # fmt: skip
-    """What was purged is left out. Raises Invalid (unsafe_path, name_too_long, path_too_long), Conflict
-    (same_name), SystemFault."""
+    """What was purged is left out. `version`: what people call it, for what cannot be had of it.
+
+    Raises Invalid (unsafe_path, name_too_long, path_too_long), Conflict (same_name), SystemFault.
+    """
     check_paths(entries)
     mode = 0o444 if read_only else 0o666
     try:
@@ -41,7 +44,8 @@ def materialise(
             links = np.flatnonzero(entries.kinds == SYMLINK).tolist()
             gone = objects.purged(entries.ids[row].tobytes() for row in links)
             files = np.flatnonzero((entries.kinds != SYMLINK) & (entries.kinds != FOLDER)).tolist()
-            _write_files(objects, entries, files, top, mode, threads, progress)
+            writing = _Writing(objects, entries, top, mode, progress or (lambda *_: None), version)
+            _write_files(writing, entries, files, threads)
             with Handles(top) as handles:
                 for row in links:
                     if entries.ids[row].tobytes() not in gone:
@@ -72,12 +76,8 @@ def _by_folders(paths: Sequence[bytes], rows: Sequence[int]) -> Iterator[Part]:
     yield rows[start:]
 
 
-def _write_files(
-    objects: Objects, entries: Entries, rows: list[int], top: int, mode: int, threads: int,
-    progress: Progress | None,
-) -> None:  # fmt: skip
+def _write_files(writing: "_Writing", entries: Entries, rows: list[int], threads: int) -> None:
     parts = list(_by_folders(entries.paths, rows))
-    writing = _Writing(objects, entries, top, mode, progress or (lambda *_: None))
     if len(rows) >= _WORTH_A_PROCESS and threads > 1 and may_fork():
         parts = writing.with_a_copy(parts)
     with ThreadPoolExecutor(threads, "checkout") as pool:
@@ -93,7 +93,9 @@ def _write_files(
 class _Writing:
     """Files of some entries, below an open folder."""
 
-    def __init__(self, objects: Objects, entries: Entries, top: int, mode: int, progress: Progress) -> None:
+    def __init__(
+        self, objects: Objects, entries: Entries, top: int, mode: int, progress: Progress, version: str
+    ) -> None:  # fmt: skip
         self.progress = progress
         self.stop = Event()
         self._objects = objects
@@ -101,6 +103,7 @@ class _Writing:
         self._ids = entries.ids.tobytes()
         self._top = top
         self._mode = mode
+        self._version = version
 
     def write(self, part: Part) -> tuple[int, int]:
         """Files, bytes."""
@@ -111,8 +114,19 @@ class _Writing:
                     break
                 row = part[at]
                 bits = self._mode | (0o111 if self._entries.kinds[row] == EXECUTABLE else 0)
-                written += handles.write(self._entries.paths[row], pieces, bits)
+                try:
+                    written += handles.write(self._entries.paths[row], pieces, bits)
+                except SystemFault as fault:
+                    raise self._of_file(fault, row) from None
         return len(part), written
+
+    def _of_file(self, fault: SystemFault, row: int) -> SystemFault:
+        """The same; where the hub has lost something of the file, with its name."""
+        if fault.code not in _LOST:
+            return fault
+        path = self._entries.paths[row].decode("utf-8", "backslashreplace")
+        of = f"{path} of {self._version}" if self._version else path
+        return SystemFault(fault.code, f"{of} cannot be had. {fault.message}", fault.hint)
 
     def with_a_copy(self, parts: list[Part]) -> list[Part]:
         """Every second part by a copy of this process; those that are still to be written then, of which

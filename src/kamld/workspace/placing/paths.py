@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kamld.errors import Conflict, Invalid
+from kamld.records.kinds import FOLDER
+from kamld.scan.marks import OWN, PATH_MAX, may_be_named
 from kamld.store import Entries
-from kamld.store.trees import FOLDER
-from kamld.workspace.binding import OWN
-from kamld.workspace.scan import PATH_MAX, may_be_named
 
 _NAME_MAX = 255
 _NOT_PLAIN = (b"//", b"/./", b"/../", b"/" + os.fsencode(OWN) + b"/")  # where `/` is around each path

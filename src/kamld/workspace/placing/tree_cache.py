@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 
 from kamld import ids
-from kamld.blobs import filesystem_fault
+from kamld.errors import filesystem_fault
+from kamld.scan.listing import scan
 from kamld.store import Holes, Progress, Repository, Tree
 from kamld.store.trees import present
 from kamld.workspace.placing.files import materialise
-from kamld.workspace.scan import scan
 from kamld.workspace.stat_index import from_scan, read_index, scan_settled, write_index
 
 _FILES = "files"
@@ -140,10 +140,10 @@ class TreeCache:
         try:
             files = temporary / _FILES
             self._write(tree, files, progress)
-            found, taken = scan_settled(files)
+            found = scan_settled(files)
             known = np.ones(len(found), np.bool_)
             no_ids = np.zeros((len(found), 32), np.uint8)
-            write_index(temporary, from_scan(found, no_ids, known, bytes.fromhex(tree), taken))
+            write_index(temporary, from_scan(found, no_ids, known, bytes.fromhex(tree)))
             temporary.rename(place)
         except BaseException:
             _remove(temporary)
@@ -205,7 +205,7 @@ def _is_whole(place: Path, tree: str) -> bool:
         return False
     index = read_index(place)
     present = scan(place / _FILES)
-    same = len(present) == len(index.paths) and bool(index.known(present)[0].all())
+    same = len(present) == len(index) and bool(index.known(present)[0].all())
     return same and index.tree == bytes.fromhex(tree)
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from kamld.store.trees import FOLDER
+from kamld.records.kinds import FOLDER
 from kamld.workspace.placing.handles import Handles
 from kamld.workspace.placing.paths import folders_of
 from kamld.workspace.switching.plan import A_FOLDER, State

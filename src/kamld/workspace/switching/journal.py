@@ -18,12 +18,14 @@ from pathlib import Path
 
 import msgspec
 
-from kamld.blobs import filesystem_fault
-from kamld.errors import Conflict
+from kamld import ids
+from kamld.errors import Conflict, SystemFault, filesystem_fault
 from kamld.records.encoding import decode, encode
+from kamld.records.kinds import EXECUTABLE, FOLDER, SYMLINK
+from kamld.scan.marks import OWN
 from kamld.store import Objects, Progress
-from kamld.store.trees import EXECUTABLE, FOLDER, SYMLINK, Entry
-from kamld.workspace.binding import OWN, Binding, write_binding, write_own
+from kamld.store.trees.entries import Entry
+from kamld.workspace.binding import Binding, write_binding, write_own
 from kamld.workspace.mounted import mount_of
 from kamld.workspace.placing.handles import write_file
 from kamld.workspace.switching.hands import Hands, Step
@@ -88,7 +90,8 @@ def carry_out(
 
 
 def recover(folder: Path) -> None:
-    """Finish or forget what a killed command left here. Raises Conflict (folder_busy), SystemFault."""
+    """Finish or forget what a killed command left here. Raises Conflict (folder_busy), SystemFault
+    (damaged_switch: that was told now, and the next command goes on)."""
     if not (folder / OWN / PLACE).exists():
         return
     with held(folder):
@@ -99,7 +102,29 @@ def recover(folder: Path) -> None:
             return
         except OSError as error:
             raise filesystem_fault(error, str(folder)) from None
-        _finish(folder, decode(data, Journal, str(folder / OWN / _STEPS)))
+        try:
+            journal = decode(data, Journal, str(folder / OWN / _STEPS))
+        except SystemFault as fault:
+            if fault.code != "damaged_record":
+                raise
+            raise _without_it(folder) from None
+        _finish(folder, journal)
+
+
+def _without_it(folder: Path) -> SystemFault:
+    """Put aside what can be neither finished nor undone; what is to be said of it."""
+    aside = folder / OWN / f"damaged-{PLACE}-{ids.new_id()}"
+    try:
+        (folder / OWN / PLACE).replace(aside)
+    except OSError as error:
+        return filesystem_fault(error, str(folder))
+    return SystemFault(
+        "damaged_switch",
+        f"{folder / OWN / _STEPS} was damaged, which said how an interrupted command was to go on. Some files"
+        f" in {folder} may be of another version than the rest; what was to be put there is in {aside}.",
+        f"kamld status {folder} shows what differs from the version that it is bound to; kamld restore brings"
+        " single files back.",
+    )
 
 
 def _staged(objects: Objects, folder: Path, made: Plan, progress: Progress | None) -> list[Step]:

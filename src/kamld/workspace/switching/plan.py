@@ -10,9 +10,10 @@ from bisect import bisect_left
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from kamld.records.kinds import FOLDER
+from kamld.scan.listing import Scan
 from kamld.store import Change
-from kamld.store.trees import FOLDER, Entry
-from kamld.workspace.scan import Scan
+from kamld.store.trees.entries import Entry
 
 State = tuple[int, int, int, int]  # size, mtime, ctime, inode
 A_FOLDER: State = (0, 0, 0, 0)

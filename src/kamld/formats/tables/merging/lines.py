@@ -9,10 +9,19 @@ from numpy.typing import NDArray
 from kamld.errors import Invalid
 from kamld.formats.tables.delimited import Delimited
 from kamld.formats.tables.jsonlines import JsonLines
+from kamld.formats.tables.lines import encoding
 from kamld.formats.tables.lines_index import Indexed, LinesTable
 from kamld.formats.tables.merging.cells import Cells
 from kamld.formats.tables.merging.output import Numbers, Pieces, Sink
-from kamld.formats.tables.merging.plan import DROP, KEEP, TAKE, RowPlan, Sources, plan_rows
+from kamld.formats.tables.merging.plan import (
+    DROP,
+    KEEP,
+    TAKE,
+    RowPlan,
+    Sources,
+    check_renamed,
+    plan_rows,
+)
 from kamld.formats.tables.merging.settle import (
     CONFLICTS_KEPT,
     Decide,
@@ -39,6 +48,8 @@ def merge_lines(
     columns = _columns(tables)
     comparable = ours.alike(base) and ours.alike(theirs)  # type: ignore[arg-type]
     plan = plan_rows(tables, key, budget, comparable=comparable)
+    if columns is not None:
+        check_renamed(plan)
     merge = _Merge(plan, columns, decide, theirs_as_it_is=comparable)
     merge.run(Sink(out, ours.newline))
     merge.result.written = out is not None and not merge.result.conflict_count
@@ -49,10 +60,33 @@ def _columns(tables: Sequence[LinesTable]) -> tuple[str, ...] | None:
     """None: rows say themselves which they have."""
     if any(isinstance(table, JsonLines) for table in tables):
         return None
-    heads = {table.dialect.header for table in tables if isinstance(table, Delimited)}
+    _check_alike([table for table in tables if isinstance(table, Delimited)])
+    return merge_columns(*(table.columns for table in tables))
+
+
+def _check_alike(tables: Sequence[Delimited]) -> None:
+    """That a column is the same one in all of them, and a letter the same letter."""
+    heads = {table.dialect.header for table in tables}
     if len(heads) > 1:
         raise Invalid("columns_conflict", "One version has a header and another has none.")
-    return merge_columns(*(table.columns for table in tables))
+    if len({table.first for table in tables}) > 1:
+        if not heads.pop():
+            raise Invalid(
+                "columns_conflict",
+                "Its first line has only numbers and is not the same in all versions, so it may be a row "
+                "or name the columns.",
+                "Take one side's file whole, or give it a header of names first.",
+            )
+        if any(table.columns != table.first for table in tables):
+            raise Invalid(
+                "columns_conflict", "Two of its columns have one name, and not all versions have the same.",
+                "Give them different names, or take one side's file whole.",
+            )  # fmt: skip
+    if len({found for table in tables if (found := encoding(table.file))}) > 1:
+        raise Invalid(
+            "mixed_encodings", "One version is in UTF-8 and another in another encoding.",
+            "Save one like the other, or take one side's file whole.",
+        )  # fmt: skip
 
 
 class _Merge:
@@ -230,7 +264,7 @@ class _Merge:
     def _split(self, part: Indexed, row: int) -> dict[str, bytes] | None:
         if row < 0:
             return None
-        cells: dict[str, bytes] = part.table.split(part.raw(row))
+        cells: dict[str, bytes] = part.table.split(part.raw(row), row + 1)
         return cells
 
     def _gap(self, row: int) -> bytes:
@@ -242,7 +276,9 @@ class _Merge:
 
     def _closed(self) -> bool:
         """Whether ours ends with a line end."""
-        return not len(self._ours.starts) or bool(self._gap(len(self._ours.starts) - 1))
+        if not len(self._ours.starts):
+            return bool(self._ours.table.head.endswith(b"\n"))
+        return bool(self._gap(len(self._ours.starts) - 1))
 
     def _copy(self, start: int, end: int, sink: Sink) -> None:
         while sink.wanted and start < end:

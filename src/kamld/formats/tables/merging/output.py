@@ -23,7 +23,7 @@ class Sink:
 
     def head(self, data: bytes) -> None:
         self.raw(data)
-        self._gap = b"" if not data or data.endswith((b"\n", b"\xbf")) else self._newline
+        self._gap = b"" if not data or data.endswith(b"\n") or data == b"\xef\xbb\xbf" else self._newline
 
     def raw(self, data: bytes) -> None:
         if self._out is not None:

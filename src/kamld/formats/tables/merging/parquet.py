@@ -16,6 +16,7 @@ from kamld.formats.tables.merging.plan import (
     Numbers,
     RowPlan,
     Sources,
+    check_renamed,
     plan_rows,
     settle_cells,
 )
@@ -60,6 +61,7 @@ def merge_parquet(
     for table in tables:
         table.compared = tuple(sorted(columns)) if comparable else ()
     plan = plan_rows(tables, key, budget, comparable=comparable)
+    check_renamed(plan)
     merge = _Merge(plan, schema, decide, out)
     merge.run()
     merge.result.written = out is not None and not merge.result.conflict_count

@@ -99,6 +99,24 @@ def settle_cells(
     return Verdict(dropped, undecided, from_theirs, from_theirs.any(axis=1) & ~dropped & ~undecided)
 
 
+def check_renamed(plan: RowPlan) -> None:
+    """A side that has another column in the place of one says nothing about rows that the other side added
+    with that one. Raises Invalid (columns_conflict)."""
+    base, ours, theirs = (part.table.columns for part in plan.indexed)
+    added_by_ours = ((plan.ours_base < 0) & (plan.ours_theirs < 0)).any()
+    added_by_theirs = ((plan.theirs == TAKE) & (plan.theirs_base < 0)).any()
+    for mine, other, added in ((ours, theirs, added_by_theirs), (theirs, ours, added_by_ours)):
+        gone = [name for name in base if name not in mine and name in other]
+        come = [name for name in mine if name not in base]
+        if gone and come and added:
+            raise Invalid(
+                "columns_conflict",
+                f'One side has "{come[0]}" and no more "{gone[0]}", the other added rows that have '
+                f'"{gone[0]}".',
+                "Take one side's file whole, or name the column alike on both.",
+            )
+
+
 def _by_key(
     tables: Sequence[LinesTable | ParquetTable], key: tuple[str, ...], budget: int, comparable: bool
 ) -> RowPlan:

@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from kamld.errors import Invalid
+from kamld.formats.text import legible
 
 Side = Literal["ours", "theirs"]
 Kind = Literal["changed", "added", "deleted by ours", "deleted by theirs"]
@@ -144,6 +145,7 @@ def shown(row: Row | None, columns: Sequence[str]) -> dict[str, str | None] | No
 
 
 def clip(text: str) -> str:
+    text = legible(text)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 

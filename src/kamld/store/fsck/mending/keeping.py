@@ -43,7 +43,7 @@ class Keeper:
 
     def finish(self) -> list[tuple[bytes, Footer]]:
         """The packs, durable."""
-        if self._builder.ids:
+        if self._builder:
             self._seal()
         self._blobs.flush()
         made, self._made = self._made, []

@@ -13,6 +13,7 @@ from blake3 import blake3
 
 from kamld.blobs import Blobs, Missing
 from kamld.errors import KamldError, SystemFault
+from kamld.records.kinds import FOLDER, SYMLINK
 from kamld.store.chunking import WHOLE_MAX, Chunking, cut
 from kamld.store.fsck.look import Look
 from kamld.store.fsck.mending.keeping import Keeper
@@ -20,7 +21,8 @@ from kamld.store.fsck.verify import Prefixes, among, prefixes_of, verified
 from kamld.store.index import Index, as_ids
 from kamld.store.objects import Objects, object_id, places
 from kamld.store.packs import key as pack_key
-from kamld.store.trees import FOLDER, SYMLINK, Entries, plan_tree
+from kamld.store.trees import plan_tree
+from kamld.store.trees.entries import Entries
 
 _WINDOW = 8 * 1024 * 1024
 

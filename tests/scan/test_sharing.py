@@ -1,5 +1,6 @@
 """A scan that a second process shares finds what one alone does, whatever happens to that process."""
 
+import errno
 import fcntl
 import os
 import signal
@@ -7,17 +8,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import IO
 
 import pytest
 
-from kamld.workspace import processes
-from kamld.workspace.scan import halves
-
-scanning = import_module("kamld.workspace.scan")  # the module; the package may have the function by its name
+from kamld import processes
+from kamld.scan import sharing
+from kamld.scan.listing import scan
+from kamld.scan.sharing import Shared
 
 
 @dataclass(slots=True)
@@ -32,12 +33,15 @@ def made(number: int) -> Made:
 
 def children() -> set[str]:
     """Also those that have ended and were not waited for."""
-    tasks = Path("/proc/self/task").glob("*/children")
-    return {number for task in tasks for number in task.read_text().split()}
+    found: set[str] = set()
+    for task in Path("/proc/self/task").glob("*/children"):
+        with suppress(FileNotFoundError):  # a thread that has just ended
+            found.update(task.read_text().split())
+    return found
 
 
 def test_all_in_order() -> None:
-    assert halves.shared(range(7), made, Made) == [made(n) for n in range(7)]
+    assert Shared(range(7), made, Made).all() == [made(n) for n in range(7)]
 
 
 def test_who_does_the_second_half_is_killed() -> None:
@@ -48,7 +52,7 @@ def test_who_does_the_second_half_is_killed() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return made(number)
 
-    assert halves.shared(range(7), work, Made) == [made(n) for n in range(7)]
+    assert Shared(range(7), work, Made).all() == [made(n) for n in range(7)]
 
 
 @pytest.mark.parametrize("at", [1, 5])
@@ -60,7 +64,7 @@ def test_an_error_is_told_and_nobody_is_left(at: int) -> None:
 
     before = children()
     with pytest.raises(PermissionError):
-        halves.shared(range(7), work, Made)
+        Shared(range(7), work, Made).all()
     assert children() == before
 
 
@@ -70,7 +74,7 @@ def test_where_there_is_no_further_process(monkeypatch: pytest.MonkeyPatch) -> N
 
     before = set(os.listdir("/proc/self/fd"))
     monkeypatch.setattr(os, "fork", refused)
-    assert halves.shared(range(7), made, Made) == [made(n) for n in range(7)]
+    assert Shared(range(7), made, Made).all() == [made(n) for n in range(7)]
     assert set(os.listdir("/proc/self/fd")) == before
 
 
@@ -88,8 +92,8 @@ def test_who_does_not_hear_of_its_children_does_it_alone(monkeypatch: pytest.Mon
 FIRST = """
 import fcntl, os, sys, time
 from pathlib import Path
-from tests.workspace.test_scan_halves import Made
-from kamld.workspace.scan import halves
+from tests.scan.test_sharing import Made
+from kamld.scan.sharing import Shared
 lock = open(sys.argv[1], "w")
 fcntl.flock(lock, fcntl.LOCK_EX)
 first = os.getpid()
@@ -97,8 +101,9 @@ def work(number):
     if os.getpid() == first:
         print(open(f"/proc/{first}/task/{first}/children").read(), flush=True)
         time.sleep(60)
+    time.sleep(1)  # so that the copy does not take all
     return Made(number, [bytes(1 << 20)])
-halves.shared(range(2), work, Made)
+Shared(range(2), work, Made).all()
 """
 
 
@@ -137,22 +142,40 @@ def wait_until(done: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_a_command_shares_its_scan(tmp_path: Path) -> None:
+def test_a_scan_is_shared(tmp_path: Path) -> None:
     for number in range(40):
         place = tmp_path / f"{number:02}" / "ü"
         place.mkdir(parents=True)
         (place / os.fsdecode(b"\xff")).symlink_to("x")
         (place / "file").write_bytes(bytes(number))
-    alone = scanning.scan(tmp_path)
+    alone = scan(tmp_path)
     code = (
-        "import sys; from importlib import import_module; from pathlib import Path\n"
-        "scanning = import_module('kamld.workspace.scan'); scanning._PROBED = 0\n"
-        "shared, calls = scanning.shared, []\n"
-        "scanning.shared = lambda *given: (calls.append(1), shared(*given))[1]\n"
-        "scanning.may_fork = lambda: True\n"
-        "found = scanning.scan(Path(sys.argv[1]))\n"
+        "import sys; from pathlib import Path; from kamld.scan import listing, sharing\n"
+        "sharing._PROBED = 0; Shared, calls = listing.Shared, []\n"
+        "listing.Shared = lambda *given: (calls.append(1), Shared(*given))[1]\n"
+        "listing.may_fork = lambda: True\n"
+        "found = listing.scan(Path(sys.argv[1]))\n"
         "assert calls; print(found.paths, found.states.tolist(), found.kinds.tolist())"
     )
     said = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == f"{alone.paths} {alone.states.tolist()} {alone.kinds.tolist()}"
     assert len(alone) == 80
+
+
+def test_where_looking_means_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing.Pace, "is_waiting", lambda _: True)
+    assert Shared(range(7), made, Made).all() == [made(n) for n in range(7)]
+
+
+def test_where_no_pipe_is_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(os, "pipe", refused)
+    assert Shared(range(7), made, Made).all() == [made(n) for n in range(7)]
+
+
+def test_more_things_than_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes.Turns, "MOST", 3)
+    for count in (0, 1, 3, 4, 7):
+        assert Shared(range(count), made, Made).all() == [made(n) for n in range(count)]

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from kamld.blobs import filesystem_fault
-from kamld.errors import Invalid
+from kamld.errors import Invalid, filesystem_fault
 
 FILE = ".kamldignore"
 Ignores = Callable[[str], bool]  # a relative path, folders with a slash at the end
@@ -30,3 +29,9 @@ def parse_ignores(text: str, where: str) -> Ignores:
         return pathspec.GitIgnoreSpec.from_lines(text.splitlines()).match_file
     except ValueError as error:
         raise Invalid("bad_ignore_file", f"{where}: {error}", "Correct or remove that line.") from None
+
+
+def is_left_out(place: str, ignores: Ignores | None) -> bool:
+    """Whether these patterns leave out the folder at this relative path, itself or one that it is in."""
+    parts = place.split("/")
+    return ignores is not None and any(ignores("/".join(parts[:n]) + "/") for n in range(1, len(parts) + 1))

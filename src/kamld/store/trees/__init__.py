@@ -11,7 +11,6 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 from zlib import crc32
 
 import numpy as np
@@ -19,73 +18,16 @@ from numpy.typing import NDArray
 
 from kamld.errors import SystemFault
 from kamld.store.objects import Objects, Writer, object_id
+from kamld.store.trees.entries import Beside, Change, Entries, entries_of, in_step
 
-FILE, EXECUTABLE, SYMLINK, FOLDER = 0, 1, 2, 3  # what an entry is; FOLDER only where it is empty
 PAGE_AVERAGE, PAGE_MAX = 1024, 8192  # entries
+_READ_AT_ONCE = 64  # pages
 _GOLDEN = 0x9E3779B1  # spreads what CRC-32 leaves alike
 _PAGE_MAGIC, _TREE_MAGIC = b"KMLDPAG1", b"KMLDTRE1"
 _PAGE_HEAD = struct.Struct("<8sQ")  # magic, entries
 _TREE_HEAD = struct.Struct("<8sQQQ")  # magic, pages, entries, bytes
 
 EMPTY_ID = object_id(b"")
-
-
-@dataclass(frozen=True, slots=True)
-class Entries:
-    """Rows of a tree, sorted by path. `ids` is (n, 32) bytes; a symlink's object is its target."""
-
-    paths: list[bytes]  # raw bytes as the file system has them, folders joined by /
-    kinds: NDArray[np.uint8]
-    sizes: NDArray[np.uint64]
-    ids: NDArray[np.uint8]
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def rows(self) -> Iterator["Entry"]:
-        blob = self.ids.tobytes()
-        for at, (path, kind, size) in enumerate(
-            zip(self.paths, self.kinds.tolist(), self.sizes.tolist(), strict=True)
-        ):
-            yield Entry(path, kind, size, blob[32 * at : 32 * at + 32])
-
-    def take(self, rows: Sequence[int]) -> "Entries":
-        """The rows at these positions, which are in rising order."""
-        at = np.array(rows, np.int64)
-        return Entries([self.paths[i] for i in rows], self.kinds[at], self.sizes[at], self.ids[at])
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    path: bytes
-    kind: int
-    size: int
-    id: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One path that differs between two trees; `old` or `new` is None where it is not there."""
-
-    path: bytes
-    old: Entry | None
-    new: Entry | None
-
-    @property
-    def sort(self) -> Literal["added", "removed", "changed"]:
-        if self.old is None:
-            return "added"
-        return "removed" if self.new is None else "changed"
-
-
-def entries_of(rows: Sequence[Entry]) -> Entries:
-    """Rows that are sorted by path, as columns."""
-    return Entries(
-        [row.path for row in rows],
-        np.array([row.kind for row in rows], np.uint8),
-        np.array([row.size for row in rows], np.uint64),
-        np.frombuffer(b"".join(row.id for row in rows), np.uint8).reshape(-1, 32),
-    )
 
 
 def ends_page(paths: Sequence[bytes]) -> NDArray[np.bool_]:
@@ -186,6 +128,10 @@ class Tree:
         """The whole table, in memory."""
         return _joined(list(self._read(self.pages)))
 
+    def parts(self) -> Iterator[Entries]:
+        """The table, some rows after the other."""
+        return self._read(self.pages)
+
     def under(self, path: bytes) -> Entries:
         """The entry of this path, or those below it if it is a folder; all for an empty path."""
         found = _joined(list(self._read(self._pages_under(path))))
@@ -203,12 +149,12 @@ class Tree:
         return decode_page(self._objects.read(self.pages[number].id))
 
     def _read(self, pages: Sequence[Page]) -> Iterator[Entries]:
-        contents = {
-            position: decode_page(b"".join(pieces))
-            for position, pieces in self._objects.read_many([page.id for page in pages])
-        }
-        for position in range(len(pages)):
-            yield contents[position]
+        for start in range(0, len(pages), _READ_AT_ONCE):
+            some = [page.id for page in pages[start : start + _READ_AT_ONCE]]
+            contents = {
+                position: decode_page(b"".join(pieces)) for position, pieces in self._objects.read_many(some)
+            }
+            yield from (contents.pop(position) for position in range(len(some)))
 
 
 def decode_tree(data: bytes) -> list[Page]:
@@ -298,22 +244,24 @@ def diff(old: Tree | None, new: Tree | None, under: bytes = b"") -> list[Change]
         return [
             Change(row.path, None, row) for part in parts for row in part.rows() if is_under(row.path, under)
         ]
-    before, after = _unshared(old, new, under), _unshared(new, old, under)
-    changed = [path for path in before.keys() | after.keys() if not _equal(before.get(path), after.get(path))]
-    return [Change(path, before.get(path), after.get(path)) for path in sorted(changed)]
+    changes: list[Change] = []
+    for before, after in in_step(_unshared(old, new, under), _unshared(new, old, under)):
+        beside = Beside(before, after.paths)
+        changes += [
+            Change(after.paths[row], beside.entry(row), after.row(row))
+            for row in np.flatnonzero(~beside.alike(after.kinds, after.ids)).tolist()
+        ]
+        changes += [Change(entry.path, entry, None) for entry in beside.gone()]
+    return sorted(changes, key=lambda change: change.path)
 
 
-def _equal(a: Entry | None, b: Entry | None) -> bool:
-    return a is not None and b is not None and (a.id, a.kind) == (b.id, b.kind)
-
-
-def _unshared(tree: Tree | None, other: Tree | None, under: bytes) -> dict[bytes, Entry]:
+def _unshared(tree: Tree | None, other: Tree | None, under: bytes) -> Iterator[Entries]:
     """Entries in pages of `tree` that `other` does not have: a page both have cannot differ."""
     if tree is None:
-        return {}
+        return
     shared = {page.id for page in other.pages} if other else set()
-    pages = [page for page in tree._pages_under(under) if page.id not in shared]
-    return {row.path: row for part in tree._read(pages) for row in part.rows() if is_under(row.path, under)}
+    for part in tree._read([page for page in tree._pages_under(under) if page.id not in shared]):
+        yield part.take([i for i, p in enumerate(part.paths) if is_under(p, under)]) if under else part
 
 
 def _joined(parts: list[Entries]) -> Entries:
