@@ -1,3 +1,4 @@
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -168,3 +169,18 @@ def test_a_file_that_vanishes_during_the_scan_takes_no_other_with_it(
     monkeypatch.setattr(looking, "_states", vanishing)
     assert set(scan(folder).paths) == before - set(vanished)
     assert len(vanished) == 1
+
+
+def test_where_no_file_can_be_mapped(
+    folder: Path, commit: Callable[..., CommitResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit()
+    mapped = read_index(folder)
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.ENODEV, "as on some network file systems")
+
+    monkeypatch.setattr("mmap.mmap", refused)
+    read = read_index(folder)
+    assert len(read) > 0
+    assert (read.paths, read.tree) == (mapped.paths, mapped.tree)

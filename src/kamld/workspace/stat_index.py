@@ -14,6 +14,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from blake3 import blake3
@@ -139,7 +140,7 @@ def read_index(folder: Path) -> StatIndex:
     path = folder / OWN / STAT_INDEX
     try:
         with open(path, "rb") as file:
-            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            data = _mapped(file)
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: it is empty
         return EMPTY
     except OSError as error:
@@ -154,6 +155,14 @@ def read_index(folder: Path) -> StatIndex:
     ids = np.frombuffer(data, np.uint8, 32 * count, at + 32 * count).reshape(count, 32)
     kinds = np.frombuffer(data, np.uint8, count, at + 64 * count)
     return StatIndex(data[at + 65 * count : -32], kinds, states, ids, tree)
+
+
+def _mapped(file: IO[bytes]) -> memoryview:
+    """Not all file systems can map a file. Raises ValueError for an empty one."""
+    try:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except OSError:
+        return memoryview(file.read())
 
 
 def write_index(folder: Path, index: StatIndex) -> None:
