@@ -189,8 +189,7 @@ WORKS = {
     for work in (
         Work("small", "100,000 files of 4.8 KB", _small, _edit_file, _edit_one_in_a_hundred, ALL, 5,
              ("cp", "git", "restic")),
-        Work("tiny", "1,000,000 files of 64 B", _tiny, _edit_file, _edit_one_in_a_hundred, FEW, 3,
-             ("cp", "git")),
+        Work("tiny", "1,000,000 files of 64 B", _tiny, _edit_file, _edit_one_in_a_hundred, FEW, 3, ()),
         Work("csv", "one CSV of 1 GB, a row inserted in the middle", _csv, _edit_csv, None, ALL, 3,
              ("cp", "dvc")),
         Work("parquet", "one Parquet of 1 GB, written again with one more column", _parquet, _add_column,

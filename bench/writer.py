@@ -1,4 +1,5 @@
-"""Why the writer works as it does: pack sizes, threads that read small files, cuts guessed from before.
+"""Why the writer works as it does: pack sizes, a second process, packs written past the system's cache,
+threads that read small files, cuts guessed from before.
 
     ./dev bench writer -- [--scale 0.2] [--rounds 3]
 
@@ -8,6 +9,7 @@ differs is what is measured. Memory is that of a process of its own.
 
 import argparse
 import multiprocessing
+import os
 import resource
 import shutil
 import statistics
@@ -21,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from _work import WORKS
 
-from kamld.blobs import FolderBlobs
-from kamld.store import Source, open_hub, packs
+from kamld.blobs import FolderBlobs, folder
+from kamld.store import Files, Source, open_hub, packs
 from kamld.store.objects import write
 
 PACKS_MIB = (4, 16, 32, 64, 256)
@@ -39,6 +41,7 @@ def main() -> None:
         WORKS["small"].make(small, asked.scale)
         WORKS["csv"].make(table, asked.scale)
         _pack_sizes(small, Path(top), asked.rounds, asked.scale)
+        _ways(small, Path(top), asked.rounds)
         _readers(small, Path(top), asked.rounds)
         _guesses(table, Path(top), asked.rounds)
 
@@ -72,6 +75,31 @@ def _with_packs(source: Path, place: Path, mib: int) -> tuple[float, ...]:
     return commit, read, rebuild, peak, len(list(place.glob("packs/*/*.pack")))
 
 
+def _ways(source: Path, top: Path, rounds: int) -> None:
+    """A whole folder of small files, as a first commit keeps it, and with one thing else at a time."""
+    paths = sorted(path for path in source.rglob("*") if path.is_file())
+    sizes = [path.stat().st_size for path in paths]
+    below = Files(os.fsencode(source) + b"/", [os.fsencode(p.relative_to(source)) for p in paths], sizes)
+    usual = write.may_fork, folder._LARGE
+
+    def keep(place: Path) -> None:
+        with open_hub(FolderBlobs(place)).writer() as writer:
+            for _ in writer.put_below(below):
+                pass
+
+    def alone(place: Path) -> None:
+        write.may_fork = lambda: False
+        keep(place)
+        write.may_fork = usual[0]
+
+    def cached(place: Path) -> None:
+        folder._LARGE = 1 << 62
+        keep(place)
+        folder._LARGE = usual[1]
+
+    _compare(top, rounds, {"as it is": keep, "one process": alone, "through the cache": cached})
+
+
 def _readers(source: Path, top: Path, rounds: int) -> None:
     """Small files from memory, read by one thread and compressed by others, or read by all of them."""
     sources, usual = _sources(source), write._WAITED
@@ -88,17 +116,17 @@ def _readers(source: Path, top: Path, rounds: int) -> None:
     write._WAITED = usual
 
 
-def _guesses(folder: Path, top: Path, rounds: int) -> None:
+def _guesses(source: Path, top: Path, rounds: int) -> None:
     """A large file after an edit, its earlier chunks tried at their places first, or cut anew."""
-    (path,) = folder.iterdir()
+    (path,) = source.iterdir()
     kept = path.rename(path.with_suffix(".old"))
     path.hardlink_to(kept)
-    WORKS["csv"].edit(folder)
+    WORKS["csv"].edit(source)
 
     def again(place: Path, *, guessed: bool) -> float:
         (first,) = _keep([Source(str(kept), kept.stat().st_size)], place)
-        source = Source(str(path), path.stat().st_size, before=first.id if guessed else None)
-        return _seconds(lambda: _keep([source], place))
+        after = Source(str(path), path.stat().st_size, before=first.id if guessed else None)
+        return _seconds(lambda: _keep([after], place))
 
     taken: dict[bool, list[float]] = {True: [], False: []}
     for number in range(rounds):
@@ -119,8 +147,8 @@ def _compare(top: Path, rounds: int, ways: dict[str, Callable[[Path], None]]) ->
         print(f"{name:<26}{statistics.median(all_):>8.2f} s")
 
 
-def _sources(folder: Path) -> list[Source]:
-    return [Source(str(path), path.stat().st_size) for path in sorted(folder.rglob("*")) if path.is_file()]
+def _sources(place: Path) -> list[Source]:
+    return [Source(str(path), path.stat().st_size) for path in sorted(place.rglob("*")) if path.is_file()]
 
 
 def _keep(sources: list[Source], place: Path) -> list[write.Written]:

@@ -204,7 +204,7 @@ class EveryVerb(Folders):
         head = dataset.head(ref)
         version: Version = self.model.versions[head]
         reference = f"{dataset.name}@{ref}"
-        assert {v["commit"] for v in self.say("log", reference)} == self.model.past(head)
+        assert {v["commit"] for v in self.say("log", reference, "-n", "10000")} == self.model.past(head)
         shown = self.say("show", reference)
         assert (shown["commit"], tuple(shown["parents"])) == (head, version.parents)
         assert shown["files"] == len(version.files)

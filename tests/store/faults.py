@@ -97,9 +97,9 @@ class FaultyBlobs:
     def turn(self, what: str, seconds: float) -> AbstractContextManager[bool]:
         return self._inner.turn(what, seconds)
 
-    def put(self, key: str, parts: Sequence[Buffer]) -> None:
+    def put(self, key: str, parts: Sequence[Buffer], *, cache: bool = True) -> None:
         failing = self._before(f"put {key}", b"".join(parts))
-        self._inner.put(key, parts)
+        self._inner.put(key, parts, cache=cache)
         self._after(failing)
 
     def flush(self) -> None:

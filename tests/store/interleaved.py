@@ -105,9 +105,9 @@ class Stepping:
         self._baton.step()
         return iter([*first, *(listed for listed in self._inner.list(prefix) if listed.key >= middle)])
 
-    def put(self, key: str, parts: Sequence[Buffer]) -> None:
+    def put(self, key: str, parts: Sequence[Buffer], *, cache: bool = True) -> None:
         with self._write(key):
-            self._inner.put(key, parts)
+            self._inner.put(key, parts, cache=cache)
 
     def flush(self) -> None:
         pass

@@ -155,9 +155,9 @@ class Steps:
         self._schedule.step(self._user)
         return self._inner.part(key, start, length)
 
-    def put(self, key: str, parts: Sequence[Buffer]) -> None:
+    def put(self, key: str, parts: Sequence[Buffer], *, cache: bool = True) -> None:
         self._schedule.step(self._user)
-        self._inner.put(key, parts)
+        self._inner.put(key, parts, cache=cache)
 
     def swap(self, key: str, expected: bytes | None, to: bytes) -> None:
         self._schedule.step(self._user)

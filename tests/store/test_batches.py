@@ -13,12 +13,12 @@ import pytest
 
 from kamld.blobs import FolderBlobs
 from kamld.errors import SystemFault
-from kamld.store import Repository, Source, open_hub
+from kamld.store import Files, Repository, open_hub
 from kamld.store.chunking import WHOLE_MAX
-from kamld.store.objects import Written, batches, write
+from kamld.store.objects import batches, files, write
 from tests.scan.test_sharing import children
 
-Happens = Callable[[Sequence[Source]], None]
+Happens = Callable[[Sequence[bytes]], None]
 
 
 @pytest.fixture(autouse=True)
@@ -46,60 +46,57 @@ def values(tmp_path: Path) -> dict[str, bytes]:
     return {str(tmp_path / "files" / name): value for name, value in made.items()}
 
 
-def kept(repository: Repository, values: dict[str, bytes]) -> tuple[list[Written], int]:
-    """What was told of each, and by how much the hub grew."""
+def kept(repository: Repository, values: dict[str, bytes]) -> int:
+    """By how much the hub grew, once all that was told of each is seen to be true."""
     paths = list(values)
-    sizes = [len(value) for value in values.values()]
     told: list[tuple[int, int]] = []
-
-    def source(number: int) -> Source:
-        return Source(paths[number], sizes[number], number=number)
-
-    before = children()
+    listed = Files(b"", list(map(os.fsencode, paths)), list(map(len, values.values())))
+    before, seen = children(), dict[int, bytes]()
     with repository.writer() as writer:
-        written = list(writer.put_numbered(sizes, source, lambda *of: told.append(of)))
-    assert sorted(one.source.number for one in written) == list(range(len(values)))
-    assert (sum(n for n, _ in told), sum(n for _, n in told)) == (len(values), sum(sizes))
+        for some in writer.put_below(listed, lambda *of: told.append(of)):
+            for at, number in enumerate(some.numbers):
+                state = os.stat(paths[number])
+                assert some.states[at].tolist() == [
+                    state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino, state.st_mode,
+                ]  # fmt: skip
+                assert number not in seen
+                seen[number] = some.ids[32 * at : 32 * at + 32]
+    assert (sum(n for n, _ in told), sum(n for _, n in told)) == (len(values), sum(listed.sizes))
     assert children() == before
-    for one in written:
-        state = os.stat(one.source.path)
-        assert (one.state.size, one.state.mtime, one.state.ctime, one.state.inode, one.state.mode) == (
-            state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino, state.st_mode,
-        )  # fmt: skip
-        assert bytes(repository.objects.read(one.id)) == values[one.source.path]
-    return written, writer.bytes_added
+    assert {paths[n]: bytes(repository.objects.read(i)) for n, i in seen.items()} == values
+    return writer.bytes_added
 
 
 def elsewhere(monkeypatch: pytest.MonkeyPatch, happens: Happens) -> None:
     """In the copy only, before each batch that it reads."""
-    first, read = os.getpid(), batches.read
+    first, read_many = os.getpid(), files.read_many
 
-    def reading(batch: Sequence[Source]) -> list[batches.Read]:
+    def reading(top: bytes, paths: Sequence[bytes], sizes: Sequence[int]) -> object:
         if os.getpid() != first:
-            happens(batch)
-        return read(batch)
+            happens(paths)
+        return read_many(top, paths, sizes)
 
-    monkeypatch.setattr(batches, "read", reading)
+    monkeypatch.setattr(files, "read_many", reading)
 
 
 def alone(values: dict[str, bytes], place: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     with monkeypatch.context() as patch:
         patch.setattr(write, "may_fork", lambda: False)
-        return kept(open_hub(FolderBlobs(place), 2), values)[1]
+        return kept(open_hub(FolderBlobs(place), 2), values)
 
 
 def test_all_is_kept_once(
     repository: Repository, values: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def tell(batch: Sequence[Source]) -> None:
-        with open(tmp_path / "told", "a") as file:
-            file.writelines(f"{source.path}\n" for source in batch)
+    def tell(paths: Sequence[bytes]) -> None:
+        with open(tmp_path / "told", "ab") as file:
+            file.writelines(path + b"\n" for path in paths)
 
     elsewhere(monkeypatch, tell)
-    assert kept(repository, values)[1] == alone(values, tmp_path / "other", monkeypatch)
+    assert kept(repository, values) == alone(values, tmp_path / "other", monkeypatch)
     read = (tmp_path / "told").read_text().splitlines()
     assert 0 < len(read) < len(values)  # the copy did its part
-    assert kept(repository, values)[1] == 0  # nor is anything kept that is there
+    assert kept(repository, values) == 0  # nor is anything kept that is there
 
 
 @pytest.mark.parametrize("at", [0, 1, 20])
@@ -108,13 +105,13 @@ def test_the_copy_is_killed(
 ) -> None:
     seen = []
 
-    def die(_: Sequence[Source]) -> None:
+    def die(_: Sequence[bytes]) -> None:
         seen.append(1)
         if len(seen) > at:
             os.kill(os.getpid(), signal.SIGKILL)
 
     elsewhere(monkeypatch, die)
-    assert kept(repository, values)[1] == alone(values, tmp_path / "other", monkeypatch)
+    assert kept(repository, values) == alone(values, tmp_path / "other", monkeypatch)
 
 
 def test_the_copy_is_killed_while_it_tells(
@@ -145,7 +142,7 @@ def test_whoever_stops_listening_leaves_nobody(repository: Repository, values: d
     before = children()
     paths = list(values)
     with repository.writer() as writer:
-        told = writer.put_numbered([1] * len(paths), lambda n: Source(paths[n], 1, number=n))
+        told = writer.put_below(Files(b"", list(map(os.fsencode, paths)), [1] * len(paths)))
         next(told)
         told.close()  # type: ignore[attr-defined]
     assert children() == before

@@ -156,18 +156,31 @@ def test_unreadable(tmp_path: Path, unprivileged: Unprivileged, size: int) -> No
             assert str(tmp_path) in fault.message
 
 
+def whenever_read(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """After each reading of a part of a file."""
+
+    def acting(read: Callable[..., object]) -> Callable[..., object]:
+        def acted(*given: object) -> object:
+            found = read(*given)
+            act()
+            return found
+
+        return acted
+
+    for name in ("read", "readv"):
+        monkeypatch.setattr(os, name, acting(getattr(os, name)))
+
+
 @pytest.mark.parametrize("size", [1000, 5 * 2**20])
 def test_a_file_that_never_settles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     path = tmp_path / "log"
     path.write_bytes(noise(1, size))
-    real = os.read
 
-    def read(file: int, length: int) -> bytes:
+    def grow() -> None:
         with open(path, "ab") as log:
             log.write(b"!")
-        return real(file, length)
 
-    monkeypatch.setattr(os, "read", read)
+    whenever_read(monkeypatch, grow)
     assert refused(Source(str(path), size)).code == "changing_file"
 
 
@@ -175,15 +188,8 @@ def test_a_file_that_never_settles(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_file_that_changed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     path = tmp_path / "log"
     path.write_bytes(noise(1, size))
-    real, changes = os.read, [noise(2, size + 7)]
-
-    def read(file: int, length: int) -> bytes:
-        data = real(file, length)
-        if changes:
-            path.write_bytes(changes.pop())
-        return data
-
-    monkeypatch.setattr(os, "read", read)
+    changes = [noise(2, size + 7)]
+    whenever_read(monkeypatch, lambda: changes and path.write_bytes(changes.pop()))
     objects, writing = store(MemoryBlobs())
     with writing() as writer:
         (written,) = writer.put_files([Source(str(path), size)])

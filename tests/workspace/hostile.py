@@ -80,12 +80,12 @@ def refused(top: Path, place: Path, code: str, *named: str) -> None:
 
 def before_reading(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """Once, between the look at the folder and the reading of its files."""
-    put_numbered, done = Writer.put_numbered, list[bool]()
+    put_below, done = Writer.put_below, list[bool]()
 
     def acted(self: Writer, *given: object) -> object:
         if not done:
             done.append(True)
             act()
-        return put_numbered(self, *given)  # type: ignore[arg-type]
+        return put_below(self, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Writer, "put_numbered", acted)
+    monkeypatch.setattr(Writer, "put_below", acted)

@@ -164,6 +164,7 @@ def test_a_lost_object_leaves_nothing_behind(repository: Repository, tmp_path: P
     with pytest.raises(SystemFault) as caught:
         check_out(repository, resolved, broken, tmp_path / "out", threads=2)
     assert caught.value.code == "missing_object"
+    assert caught.value.message.startswith(f"{entries.paths[0].decode()} of ")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["hub", "photos"]
 
 

@@ -20,11 +20,12 @@ from zlib import crc32
 from kamld import ids
 from kamld.blobs import turns
 from kamld.blobs.interface import Buffer, Changed, Listed, Missing, check_key
+from kamld.blobs.writing import write_synced
 from kamld.errors import filesystem_fault
 
-_PARTS_AT_ONCE = 512  # buffers handed to one writev; the kernel takes at most 1024
 _QUEUE = 3  # objects on their way to disk before `put` waits: bounds memory
 _SMALL = 1024 * 1024  # bytes; not worth a thread's time
+_LARGE = 8 * 1024 * 1024  # bytes; what is smaller may as well stay in the system's cache
 _READ_WHOLE = 128 * 1024  # bytes of an object that costs less to read than to map
 _LEFTOVER_AGE = 24 * 3600  # seconds; after that a file in tmp/ belongs to somebody who was killed
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
@@ -70,19 +71,19 @@ class FolderBlobs:
     def batch(self) -> "FolderBlobs":
         return FolderBlobs(self._folder, self._known_folders)
 
-    def put(self, key: str, parts: Sequence[Buffer]) -> None:
-        path = self._path(key)
+    def put(self, key: str, parts: Sequence[Buffer], *, cache: bool = True) -> None:
+        path, size = self._path(key), sum(len(part) for part in parts)
         with self._faults():
             if path.exists():
                 self._make(path.parent)
                 _sync_folder(path.parent)  # whoever wrote it may not have come so far yet
                 return
-        if sum(len(part) for part in parts) <= _SMALL:
+        if size <= _SMALL:
             self._write(path, parts)
             return
         with self._lock:
             self._writer = self._writer or ThreadPoolExecutor(1, "hub-writer")
-            self._pending.append(self._writer.submit(self._write, path, parts))
+            self._pending.append(self._writer.submit(self._write, path, parts, cache or size < _LARGE))
             waiting = self._pending[:-_QUEUE]
             self._pending = self._pending[-_QUEUE:]
         if failures := _failures(waiting):
@@ -157,14 +158,14 @@ class FolderBlobs:
     def _path(self, key: str) -> Path:
         return self._folder / check_key(key)
 
-    def _write(self, path: Path, parts: Sequence[Buffer]) -> None:
+    def _write(self, path: Path, parts: Sequence[Buffer], cache: bool = True) -> None:
         temporary = self._folder / "tmp" / ids.new_id()
         with self._faults():
             try:
                 self._make(temporary.parent)
                 self._remove_leftovers(temporary.parent)
                 self._make(path.parent)
-                _write_synced(temporary, parts)
+                write_synced(temporary, parts, cache=cache)
                 os.rename(temporary, path)
                 _sync_folder(path.parent)
             except BaseException:
@@ -229,25 +230,6 @@ class FolderBlobs:
 
 def _failures(written: Sequence[Future[None]]) -> list[BaseException]:
     return [error for error in (future.exception() for future in written) if error]
-
-
-def _write_synced(path: Path, parts: Sequence[Buffer]) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        waiting = [memoryview(part).cast("B") for part in parts if len(part)]
-        while waiting:
-            batch = waiting[:_PARTS_AT_ONCE]
-            written = os.writev(file, batch)
-            done = 0
-            while done < len(batch) and written >= len(batch[done]):
-                written -= len(batch[done])
-                done += 1
-            waiting = waiting[done:]
-            if written:
-                waiting[0] = waiting[0][written:]
-        os.fsync(file)
-    finally:
-        os.close(file)
 
 
 def _sync_folder(folder: Path) -> None:

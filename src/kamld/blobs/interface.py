@@ -63,8 +63,9 @@ class Blobs(Protocol):
         """The same place for one of several writers: its `flush` speaks of its own `put`s only."""
         ...
 
-    def put(self, key: str, parts: Sequence[Buffer]) -> None:
-        """Keep the parts, joined, as an immutable object; they must not change before `flush`.
+    def put(self, key: str, parts: Sequence[Buffer], *, cache: bool = True) -> None:
+        """Keep the parts, joined, as an immutable object; they must not change before `flush`. Without
+        `cache`: nobody is about to read it, so that memory is better used for something else.
 
         All or nothing: no reader ever sees a part of it, whatever happens. Durable only once
         `flush` has returned. Does nothing if the key exists. Raises SystemFault (no_space,

@@ -32,7 +32,7 @@ class MemoryBlobs:
     def batch(self) -> "MemoryBlobs":
         return self
 
-    def put(self, key: str, parts: Sequence[Buffer]) -> None:
+    def put(self, key: str, parts: Sequence[Buffer], *, cache: bool = True) -> None:  # noqa: ARG002
         value = b"".join(parts)
         with self._lock:
             self._objects.setdefault(check_key(key), value)

@@ -5,6 +5,8 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -71,6 +73,7 @@ HIDDEN = {
     "serving-process": "What the supervisor keeps alive.",
 }
 _LOOKS = "status"  # takes as long to look at a large folder as to load what it is compared with
+_BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 VERBS = {verb: about for section in SECTIONS.values() for verb, about in section.items()} | HIDDEN
 
 
@@ -83,7 +86,8 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in VERBS:
             return None
-        module = import_module(f"kamld.cli.verb_{cmd_name.replace('-', '_')}")
+        with _one_thread_of_numpy():
+            module = import_module(f"kamld.cli.verb_{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         command.short_help = VERBS[cmd_name]
         return command
@@ -107,6 +111,20 @@ class Verbs(click.Group):
             near = get_close_matches(args[0], VERBS, 1)
             hint = f'Did you mean "{near[0]}"?' if near else "kamld --help shows all."
             raise UsageError("usage", f'There is no verb "{args[0]}".', hint) from None
+
+
+@contextmanager
+def _one_thread_of_numpy() -> Iterator[None]:
+    """NumPy would begin one a processor for algebra that no verb does, and each would look around for
+    work for 0.1 s. What is said here is for its loading only: whoever we start is not to hear of it."""
+    if _BLAS_THREADS in os.environ:
+        yield
+        return
+    os.environ[_BLAS_THREADS] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[_BLAS_THREADS]
 
 
 def _look_ahead(ctx: click.Context, words: list[str]) -> None:
@@ -141,7 +159,9 @@ def cli(ctx: click.Context, hub: str | None, project: str | None) -> None:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command and end the process with its status."""
     gc.set_threshold(100_000)  # a large folder's rows are no garbage: to look for some costs a tenth
-    sys.exit(run(arguments))
+    status = run(arguments)
+    gc.freeze()  # nor is anything at the end of the process: 10 ms
+    sys.exit(status)
 
 
 def run(arguments: list[str] | None = None) -> int:

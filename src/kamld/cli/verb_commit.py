@@ -18,7 +18,7 @@ from kamld.records.history import Kind
 from kamld.records.names import MAIN, Name, check_word, parse_name
 from kamld.store import Repository
 from kamld.store.refs.landing import Landed, meant_for
-from kamld.store.trees.entries import entries_of
+from kamld.store.trees.entries import Added, entries_of
 from kamld.workspace import CommitResult, Wish, commit_folder, settle
 from kamld.workspace.committing.standing import standing
 from kamld.workspace.mounted import mount_of
@@ -140,8 +140,9 @@ def _check_meant(app: App, folder: Path, message: str) -> None:
 
 def _tell_unlikely(result: CommitResult, folder: str) -> None:
     """Of a first version: what others make in folders and few mean to keep as data."""
-    found = (_UNLIKELY.search(change.path) for change in result.changes)
-    for name, count in Counter(one[1].decode() for one in found if one).items():
+    paths = result.changes.paths if isinstance(result.changes, Added) else [c.path for c in result.changes]
+    found = filter(None, map(_UNLIKELY.search, paths))
+    for name, count in Counter(one[1].decode() for one in found).items():
         way = f"echo {name} >> {folder}/.kamldignore"
         render.say(f"It includes {name} ({render.files(count)}); to leave it out: {way}")
 

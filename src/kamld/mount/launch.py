@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 
 from kamld.errors import Conflict, Invalid, KamldError, NotFound, SystemFault, filesystem_fault
 from kamld.mount.records import (
@@ -100,7 +101,7 @@ def _check_free(folder: Path) -> None:
     if str(folder) in mounted_folders():
         raise Conflict(
             "already_mounted", f"Something is mounted at {folder} already.",
-            f"kamld mount lists mounts; kamld umount {folder} ends that one.",
+            f"kamld mount lists mounts; kamld umount {quote(str(folder))} ends that one.",
         )  # fmt: skip
 
 
@@ -117,7 +118,7 @@ def _check_layer(place: Path, folder: Path, resolved: Resolved, hub_id: str, *, 
             f"What was written to {dataset.said} at {folder} is over a version of another hub, which was at"
             f" {bound.hub} before this one.",
             f"Bring that hub back. Or copy what you need from {place / LAYER}, then throw it away:"
-            f" kamld umount {folder} --discard",
+            f" kamld umount {quote(str(folder))} --discard",
         )
     if writable and bound and bound.branch == resolved.branch:
         return
@@ -125,8 +126,8 @@ def _check_layer(place: Path, folder: Path, resolved: Resolved, hub_id: str, *, 
     raise Conflict(
         "uncommitted_layer",
         f"What was written to {dataset.said}@{branch} at {folder} is not committed yet.",
-        f"Go on with it: kamld mount {dataset.said}@{branch} {folder} --write. Or throw it away:"
-        f" kamld umount {folder} --discard",
+        f"Go on with it: kamld mount {dataset.said}@{branch} {quote(str(folder))} --write. Or throw it away:"
+        f" kamld umount {quote(str(folder))} --discard",
     )
 
 

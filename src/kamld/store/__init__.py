@@ -4,7 +4,7 @@ Bytes become objects named by their BLAKE3, objects are kept in packs, trees lis
 name trees, refs name commits. docs/format.md specifies what is on disk.
 """
 
-from kamld.store.objects import HEED_S, Holes, Objects, Place, Progress, Source, Writer, purged
+from kamld.store.objects import HEED_S, Files, Holes, Objects, Place, Progress, Source, Writer, purged
 from kamld.store.repository import Committed, Repository, Version, open_hub
 from kamld.store.trees import Tree
 from kamld.store.trees.entries import Change, Entries
@@ -14,6 +14,7 @@ __all__ = [
     "Change",
     "Committed",
     "Entries",
+    "Files",
     "Holes",
     "Objects",
     "Place",

@@ -9,8 +9,11 @@ import re
 import secrets
 import struct
 from array import array
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Self
 
 import numpy as np
 from blake3 import blake3
@@ -82,6 +85,31 @@ def name_of(key: str) -> bytes | None:
     return bytes.fromhex(match[1]) if match else None
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Objects as they are kept in packs, in columns: one row an object."""
+
+    ids: Sequence[bytes]
+    codecs: bytes
+    stored: Sequence[bytes | memoryview]
+    raw: Sequence[int]  # length of the object
+
+    @classmethod
+    def one(cls, identifier: bytes, codec: int, stored: bytes | memoryview, raw_length: int) -> Self:
+        return cls([identifier], bytes([codec]), [stored], [raw_length])
+
+    def each(self) -> Iterator[tuple[bytes, int, bytes | memoryview, int]]:
+        return zip(self.ids, self.codecs, self.stored, self.raw, strict=True)
+
+    def at(self, chosen: Sequence[int]) -> "Rows":
+        return Rows(
+            [self.ids[row] for row in chosen],
+            bytes(self.codecs[row] for row in chosen),
+            [self.stored[row] for row in chosen],
+            [self.raw[row] for row in chosen],
+        )
+
+
 class PackBuilder:
     """A pack in the making, in memory, in as few pieces as can be: a pack may have half a million objects.
     Not safe among threads: its owner has a lock."""
@@ -109,6 +137,16 @@ class PackBuilder:
         self._raw.append(raw_length)
         self._codecs.append(codec)
         self._data += stored
+
+    def extend(self, rows: Rows) -> None:
+        lengths = array("I", map(len, rows.stored))
+        self.ids += b"".join(rows.ids)
+        self._offsets.extend(accumulate(lengths[:-1], initial=len(self._data)))
+        self._stored += lengths
+        self._raw.extend(rows.raw)
+        self._codecs += rows.codecs
+        for stored in rows.stored:
+            self._data += stored
 
     def seal(self) -> tuple[bytes, list[bytes | bytearray], Footer]:
         """(name, the pack's bytes in parts, footer)."""

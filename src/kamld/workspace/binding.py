@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from shlex import quote
 
 import msgspec
 
@@ -45,7 +46,7 @@ def read_binding(folder: Path) -> Binding | None:
         raise SystemFault(
             fault.code,
             f"{path}, which says what {folder} comes from, is damaged. No file in it is affected.",
-            f"Bind it anew: kamld init {folder} --bind NAME",
+            f"Bind it anew: kamld init {quote(str(folder))} --bind NAME",
         ) from None
 
 
@@ -69,7 +70,7 @@ def lost(folder: Path, name: str = "NAME") -> NotFound:
     return NotFound(
         "not_bound",
         f"{folder / OWN / BINDING} is lost, which said what {folder} comes from. No file in it is affected.",
-        f"Bind it anew: kamld init {folder} --bind {name}",
+        f"Bind it anew: kamld init {quote(str(folder))} --bind {name}",
     )
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from shlex import quote
 
 from kamld.errors import Invalid, SystemFault
 from kamld.records.history import Dataset, Kind
@@ -160,5 +161,5 @@ def _nothing(folder: Path, apart: tuple[Apart, ...]) -> Invalid:
     return Invalid(
         "empty_folder",
         f"{folder} has no files of its own: {first}{more} {'are' if apart[1:] else 'is'} bound already.",
-        f'Commit that: kamld commit {folder / first} -m "…"',
+        f'Commit that: kamld commit {quote(str(folder / first))} -m "…"',
     )

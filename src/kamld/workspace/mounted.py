@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Literal, Self, TypeVar
 
 import msgspec
@@ -155,7 +156,7 @@ class Line:
             self._socket.close()
             raise SystemFault(
                 "mount_gone", f"Nobody serves the mount at {folder} any more.",
-                f"kamld umount {folder}, then mount it again: what was written to it is kept.",
+                f"kamld umount {quote(str(folder))}, then mount it again: what was written to it is kept.",
             ) from None  # fmt: skip
 
     def __enter__(self) -> Self:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 
 import msgspec
 
@@ -72,7 +73,7 @@ def same_hub(repository: Repository, folder: Path, binding: Binding) -> Reposito
         raise Conflict(
             "unfinished_elsewhere",
             f"A commit of {folder} to the hub at {binding.hub} was interrupted.",
-            f"This finishes it: kamld --hub {binding.hub} status {folder}",
+            f"This finishes it: kamld --hub {quote(binding.hub)} status {quote(str(folder))}",
         )
     return repository
 
@@ -101,7 +102,8 @@ def bound_dataset(repository: Repository, folder: Path, binding: Binding) -> Dat
             "other_dataset",
             f"{folder} is a folder of a {binding.full_name} that is not in this hub; what has that name"
             " here now was made anew.",
-            f"Move {folder / OWN} away, then commit it under another name: kamld commit {folder} --name …",
+            f"Move {folder / OWN} away, then commit it under another name:"
+            f" kamld commit {quote(str(folder))} --name …",
         )
     return dataset
 
@@ -115,14 +117,14 @@ def base_commit(repository: Repository, folder: Path, binding: Binding) -> Commi
             raise
     anew = (
         "Bind the folder to the version that its files are most like:"
-        f" kamld init {folder} --bind {binding.full_name.said}"
+        f" kamld init {quote(str(folder))} --bind {binding.full_name.said}"
     )
     if _was_named(repository, binding):
         raise NotFound(
             "collected",
             f"{folder} comes from {ids.short(binding.commit)}, which was amended or taken back, and is not"
             " kept any more.",
-            f'{anew}. Or keep what is there apart: kamld commit {folder} -b NEW -m "…"',
+            f'{anew}. Or keep what is there apart: kamld commit {quote(str(folder))} -b NEW -m "…"',
         )
     raise NotFound(
         "unknown_version",
@@ -150,7 +152,7 @@ def base_tree(repository: Repository, folder: Path, binding: Binding, commit: Co
 
 def _way_on(folder: Path, binding: Binding) -> str:
     return (
-        f'Keep what is there: kamld commit {folder} -b NEW -m "…". Get the newest:'
+        f'Keep what is there: kamld commit {quote(str(folder))} -b NEW -m "…". Get the newest:'
         f" kamld checkout {binding.full_name.said} OTHER-FOLDER"
     )
 
@@ -213,16 +215,17 @@ def _without_it(folder: Path, path: Path, hub_of: HubOf) -> SystemFault:
         if fault.code != "damaged_record":
             raise
         bound = None
+    typed = quote(str(folder))
     if bound is None:
         found = f"Nothing else in {folder} says what it is a folder of; all files are as they were."
-        hint = f'If it landed: kamld init {folder} --bind NAME. If it did not: kamld commit {folder} -m "…"'
+        hint = f'If it landed: kamld init {typed} --bind NAME. If it did not: kamld commit {typed} -m "…"'
     elif branch := _landed_somewhere(hub_of(folder, bound), bound, commit_id):
         write_binding(folder, msgspec.structs.replace(bound, commit=commit_id, branch=branch))
         found = f"The hub has it on {branch} of {bound.full_name}, and the folder is bound to that now."
         hint = "Do it again."
     else:
         found = f"No branch of {bound.full_name} has it, so it never landed; all files are as they were."
-        hint = f'Do it again. What it was to have is to be committed anew: kamld commit {folder} -m "…"'
+        hint = f'Do it again. What it was to have is to be committed anew: kamld commit {typed} -m "…"'
     aside = path.with_name(f"damaged-{path.name}")
     path.replace(aside)
     return SystemFault(

@@ -1,6 +1,7 @@
 """A folder's files put into a hub: what both a commit of a folder and a run's code snapshot do."""
 
 import os
+import stat
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kamld.errors import SystemFault, filesystem_fault
-from kamld.records.kinds import FOLDER, SYMLINK
+from kamld.records.kinds import EXECUTABLE, FILE, FOLDER, SYMLINK
 from kamld.scan.listing import Scan, scan
-from kamld.scan.looking import Skips, kind_of
-from kamld.store import Entries, Progress, Source, Writer
-from kamld.store.chunking import WHOLE_MAX
+from kamld.scan.looking import Skips
+from kamld.store import Entries, Files, Progress, Writer
 from kamld.store.trees import EMPTY_ID
 from kamld.workspace.placing.handles import Handles
 from kamld.workspace.stat_index import EMPTY, StatIndex, from_scan
@@ -64,21 +64,14 @@ def _put_files(
     """Fill in `ids`, `states` and `kinds` of these rows with what was read."""
     if not len(rows):
         return
-    top = os.fsencode(folder) + b"/"
-    numbers, sizes = array("q", rows.tobytes()), array("q", found.states[rows, 0].tobytes())
-
-    def source(number: int) -> Source:
-        path, size = found.paths[numbers[number]], sizes[number]
-        before = index.was(path) if size > WHOLE_MAX else None
-        return Source(os.fsdecode(top + path), size, before, number=number)
-
-    new_ids, new_states, new_kinds = ids.data.cast("B"), states.data.cast("B").cast("q"), kinds.data
-    for written in writer.put_numbered(sizes, source, progress):
-        row, state = numbers[written.source.number], written.state
-        new_ids[32 * row : 32 * row + 32] = written.id
-        new_states[4 * row], new_states[4 * row + 1] = state.size, state.mtime
-        new_states[4 * row + 2], new_states[4 * row + 3] = state.ctime, state.inode
-        new_kinds[row] = kind_of(state.mode)
+    paths = found.paths if len(rows) == len(found) else [found.paths[row] for row in rows.tolist()]
+    sizes = array("q", found.states[rows, 0].tobytes())
+    listed = Files(os.fsencode(folder) + b"/", paths, sizes, lambda number: index.was(paths[number]))
+    for kept in writer.put_below(listed, progress):
+        here = rows[kept.numbers]
+        ids[here] = np.frombuffer(kept.ids, np.uint8).reshape(-1, 32)
+        states[here] = kept.states[:, :4]
+        kinds[here] = np.where(kept.states[:, 4] & stat.S_IXUSR, EXECUTABLE, FILE)
     _check_places(folder, found, states, rows)
 
 

@@ -115,7 +115,7 @@ class _Copier:
 
     def _seal(self) -> None:
         name, parts, footer = packs.sealed(self._builder, self._avoid)
-        self._blobs.put(packs.key(name), parts)
+        self._blobs.put(packs.key(name), parts, cache=False)
         self._made.append((name, footer))
         self._builder = PackBuilder()
         if len(self._made) >= _PACKS_AT_ONCE:

@@ -5,6 +5,7 @@ it is made of; a chunk is an object like any other. Either way its id is the has
 how it was cut is nobody's business but this room's.
 """
 
+from kamld.store.objects.batches import Files
 from kamld.store.objects.files import Source, Written
 from kamld.store.objects.holes import Holes, purged
 from kamld.store.objects.places import Place
@@ -14,6 +15,7 @@ from kamld.store.objects.write import Progress, Writer
 
 __all__ = [
     "HEED_S",
+    "Files",
     "Holes",
     "Objects",
     "Place",

@@ -5,25 +5,66 @@ many calls. So a copy of the process reads and compresses every second batch, an
 what goes into packs is for the first one to decide.
 """
 
+import os
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, pairwise
-from typing import IO
+from typing import IO, Self
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from kamld.processes import Copy, Turns, tell
 from kamld.store.objects import files, recipes
-from kamld.store.objects.files import Source, State, Written
-from kamld.store.objects.packing import Row
+from kamld.store.objects.files import Source, Written
+from kamld.store.packs import Rows
 
 FILES = 256
 BYTES = 4 * 1024 * 1024  # together; a larger file comes alone
 WORTH_A_PROCESS = 4096  # files
 _FILES_SHARED = 128  # so that who listens is soon back
-Read = tuple[Source, bytes, bytes, State]  # source, id, content, state
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Files below a folder, each known by its number. `paths` begin after `top`, `sizes` are as in
+    `Source`, and `before` is asked only of large ones."""
+
+    top: bytes
+    paths: Sequence[bytes]
+    sizes: Sequence[int]
+    before: Callable[[int], bytes | None] = lambda _: None
+
+    def source(self, number: int) -> Source:
+        path = os.fsdecode(self.top + self.paths[number])
+        return Source(path, self.sizes[number], self.before(number), self.paths[number], number)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What was read of some files, in columns. `names`: what people know them by."""
+
+    names: Sequence[bytes | str]
+    ids: list[bytes]
+    data: list[bytes]
+    states: NDArray[np.int64]  # (n, 5), see files.State
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Files that were kept, in columns."""
+
+    numbers: Sequence[int]
+    ids: bytes  # 32 each
+    states: NDArray[np.int64]  # (n, 5), see files.State; of the files as they were read
+
+    @classmethod
+    def one(cls, written: Written) -> Self:
+        state = msgspec.structs.astuple(written.state)
+        return cls([written.source.number], written.id, np.array([state], np.int64))
 
 
 def batches(sources: Iterable[Source]) -> Iterator[list[Source]]:
@@ -43,13 +84,15 @@ def batches(sources: Iterable[Source]) -> Iterator[list[Source]]:
         yield batch
 
 
-def read(batch: Sequence[Source]) -> list[Read]:
+def read(sources: Sequence[Source]) -> Read:
     """Raises SystemFault (unreadable_file, changing_file)."""
-    found = files.read_many(source.path for source in batch)
-    return [
-        (source, recipes.object_id(data), data, files.state_of(state))
-        for source, (data, state) in zip(batch, found, strict=True)
-    ]
+    paths = [os.fsencode(source.path) for source in sources]
+    return _read(b"", paths, [source.size for source in sources], [source.shown for source in sources])
+
+
+def _read(top: bytes, paths: Sequence[bytes], sizes: Sequence[int], names: Sequence[bytes | str]) -> Read:
+    data, states = files.read_many(top, paths, sizes)
+    return Read(names, list(map(recipes.object_id, data)), data, states)
 
 
 class _Told(msgspec.Struct, array_like=True):
@@ -57,7 +100,7 @@ class _Told(msgspec.Struct, array_like=True):
 
     batch: int
     ids: bytes
-    states: list[State]
+    states: bytes
     objects: bytes  # ids of the rows
     codecs: bytes
     stored: bytes  # 8 bytes a row, as are
@@ -66,18 +109,18 @@ class _Told(msgspec.Struct, array_like=True):
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """`source` of a number gives a small file. `keep` puts what was read into packs, or, in the copy, into
-    `aside` once that was called; `add` puts rows into packs."""
+    """`keep` puts what was read into packs, or, in the copy, into `aside` once that was called; `add` puts
+    rows into packs."""
 
-    source: Callable[[int], Source]
-    keep: Callable[[list[Read]], list[Written]]
-    add: Callable[[Sequence[Row]], None]
-    aside: Callable[[], list[Row]]
+    listed: Files
+    keep: Callable[[Read], None]
+    add: Callable[[Rows], None]
+    aside: Callable[[], list[Rows]]
 
-    def all(self, numbers: Sequence[int], sizes: Sequence[int]) -> Iterator[list[Written]]:
-        """Everything that `source` gives for these, in no particular order. What the copy fails at is
-        done here, so that an error is found and told here."""
-        parts = [numbers[start:stop] for start, stop in pairwise(_cut(numbers, sizes))]
+    def all(self, numbers: Sequence[int]) -> Iterator[Kept]:
+        """All these files, which are small, in no particular order. What the copy fails at is done here,
+        so that an error is found and told here."""
+        parts = [numbers[start:stop] for start, stop in pairwise(_cut(numbers, self.listed.sizes))]
         done: set[int] = set()
         with Turns(len(parts)) as turns:
             copy = turns.begin(partial(self._tell_all, parts, turns))
@@ -92,49 +135,51 @@ class Sharing:
             if number not in done:
                 yield self._kept(parts[number])
 
-    def _kept(self, part: Sequence[int]) -> list[Written]:
-        return self.keep(read([self.source(number) for number in part]))
+    def _kept(self, part: Sequence[int]) -> Kept:
+        paths = [self.listed.paths[number] for number in part]
+        found = _read(self.listed.top, paths, [self.listed.sizes[number] for number in part], paths)
+        self.keep(found)
+        return Kept(part, b"".join(found.ids), found.states)
 
     def _heard(
         self, copy: Copy, parts: Sequence[Sequence[int]], done: set[int], *, wait: bool
-    ) -> Iterator[list[Written]]:
+    ) -> Iterator[Kept]:
         for message in copy.told(wait=wait):
             about = int.from_bytes(message[:4], "little")
             told = msgspec.msgpack.decode(message[4 : 4 + about], type=_Told)
             self.add(_rows(told, message[4 + about :]))
             done.add(told.batch)
-            yield [
-                Written(self.source(number), told.ids[32 * at : 32 * at + 32], state)
-                for at, (number, state) in enumerate(zip(parts[told.batch], told.states, strict=True))
-            ]
+            yield Kept(parts[told.batch], told.ids, np.frombuffer(told.states, np.int64).reshape(-1, 5))
 
     def _tell_all(self, parts: Sequence[Sequence[int]], turns: Turns, answer: IO[bytes]) -> None:
         """In the copy."""
-        rows = self.aside()
+        aside = self.aside()
         for number in turns:
-            written = self._kept(parts[number])
+            kept = self._kept(parts[number])
+            stored = [one for rows in aside for one in rows.stored]
             about = msgspec.msgpack.encode(
                 _Told(
                     number,
-                    b"".join(one.id for one in written),
-                    [one.state for one in written],
-                    b"".join(row[0] for row in rows),
-                    bytes(row[1] for row in rows),
-                    array("q", [len(row[2]) for row in rows]).tobytes(),
-                    array("q", [row[3] for row in rows]).tobytes(),
+                    kept.ids,
+                    kept.states.tobytes(),
+                    b"".join(identifier for rows in aside for identifier in rows.ids),
+                    b"".join(rows.codecs for rows in aside),
+                    array("q", map(len, stored)).tobytes(),
+                    array("Q", [length for rows in aside for length in rows.raw]).tobytes(),
                 )
             )
-            tell(answer, len(about).to_bytes(4, "little"), about, *[row[2] for row in rows])
-            rows.clear()
+            tell(answer, len(about).to_bytes(4, "little"), about, *stored)
+            aside.clear()
 
 
-def _rows(told: _Told, stored: memoryview) -> list[Row]:
-    lengths = array("q", told.stored)
-    ends = list(accumulate(lengths, initial=0))
-    return [
-        (told.objects[32 * at : 32 * at + 32], codec, stored[ends[at] : ends[at + 1]], raw)
-        for at, (codec, raw) in enumerate(zip(told.codecs, array("q", told.raw), strict=True))
-    ]
+def _rows(told: _Told, stored: memoryview) -> Rows:
+    ends = accumulate(array("q", told.stored), initial=0)
+    return Rows(
+        [told.objects[at : at + 32] for at in range(0, len(told.objects), 32)],
+        told.codecs,
+        [stored[start:end] for start, end in pairwise(ends)],
+        array("Q", told.raw),
+    )
 
 
 def _cut(numbers: Sequence[int], sizes: Sequence[int]) -> list[int]:

@@ -1,16 +1,21 @@
 """Reading a person's files to keep them: as they are at one moment, or not at all."""
 
 import errno
+import mmap
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import repeat
+from operator import attrgetter
 from pathlib import Path
 
 import msgspec
+import numpy as np
 from blake3 import blake3
+from numpy.typing import NDArray
 
 from kamld.errors import SystemFault
 
@@ -19,6 +24,9 @@ _TICK_NS = 20_000_000  # clocks of file systems tick at most this slowly (4 to 1
 TRIES = 3  # readings of a file that changes meanwhile
 # Without waiting: what was a file when it was scanned may be a pipe by now.
 _READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
+_STAMPS = attrgetter("st_size", "st_mtime_ns", "st_ctime_ns", "st_ino", "st_mode")
+_TYPE = stat.S_IFMT(0xFFFF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,49 +82,113 @@ def opened(path: str) -> Iterator[tuple[int, os.stat_result]]:
             os.close(file)
 
 
-def windows(file: int, size: int, digest: blake3) -> Iterator[bytes]:
-    """No more than `size` bytes, lest a file that grows be read for ever."""
-    while size and (window := os.read(file, min(size, WINDOW))):
-        digest.update(window)
-        size -= len(window)
-        yield window
+class Window:
+    """A part of what is to be cut, with room in front of it for what was left of the part before."""
+
+    __slots__ = ("_end", "_room", "_start")
+
+    def __init__(self, room: bytes | mmap.mmap, start: int, end: int) -> None:
+        self._room, self._start, self._end = room, start, end
+
+    def __len__(self) -> int:
+        return self._end - self._start
+
+    def after(self, rest: bytes) -> memoryview:
+        """What was left, and this."""
+        if len(rest) > self._start or isinstance(self._room, bytes):
+            return memoryview(rest + self._room[self._start : self._end])
+        start = self._start - len(rest)
+        self._room[start : self._start] = rest
+        return memoryview(self._room)[start : self._end]
 
 
-def read_many(paths: Iterable[str]) -> Iterator[tuple[bytes, os.stat_result]]:
-    """What `read_settled` gives for each. Files of one folder, one after the other, are opened from that
-    folder: the system then need not follow its path anew for each."""
-    folder, place = -1, ""
+NOTHING = Window(b"", 0, 0)
+
+
+def windows(file: int, size: int, digest: blake3, rooms: Iterator[mmap.mmap]) -> Iterator[Window]:
+    """No more than `size` bytes, lest a file that grows be read for ever. Each window is read into one of
+    the `rooms`, at its end: memory that was used before costs less than new."""
+    while size:
+        room = next(rooms)
+        start = len(room) - WINDOW
+        view = memoryview(room)[start : start + min(size, WINDOW)]
+        count = os.readv(file, [view])
+        if not count:
+            return
+        digest.update(view[:count])
+        size -= count
+        yield Window(room, start, start + count)
+
+
+def in_windows(pieces: Iterable[bytes], digest: blake3) -> Iterator[Window]:
+    parts: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        parts.append(piece)
+        size += len(piece)
+        if size >= WINDOW:
+            yield _window(parts, digest)
+            parts, size = [], 0
+    if parts:
+        yield _window(parts, digest)
+
+
+def _window(parts: list[bytes], digest: blake3) -> Window:
+    window = b"".join(parts)
+    digest.update(window)
+    return Window(window, 0, len(window))
+
+
+def with_last(windows: Iterator[Window]) -> Iterator[tuple[Window, bool]]:
+    present = next(windows, NOTHING)
+    for following in windows:
+        yield present, False
+        present = following
+    yield present, True
+
+
+def read_many(
+    top: bytes, paths: Sequence[bytes], sizes: Sequence[int]
+) -> tuple[list[bytes], NDArray[np.int64]]:
+    """The content of each file below `top`, and their states, one row each as in `State`: what
+    `read_settled` gives. `sizes` as in `Source`. Raises SystemFault (unreadable_file, changing_file).
+
+    Asked for its state once, afterwards: a file whose last change was seen to be older than the reading
+    was not changed meanwhile. Files of one folder, one after the other, are opened from that folder: the
+    system then need not follow its path anew for each.
+    """
+    began = time.time_ns()
+    data: list[bytes] = []
+    found: list[os.stat_result] = []
+    folder, place = -1, b"/"  # which is above no file
     try:
-        for path in paths:
-            above, _, name = path.rpartition("/")
+        for path, size in zip(paths, sizes, strict=True):
+            above, _, name = path.rpartition(b"/")
             try:
-                if folder < 0 or above != place:
+                if above != place:
                     if folder >= 0:
                         os.close(folder)
                         folder = -1
-                    folder = os.open(above or "/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                    place = above
-                found = _read_once(name, folder)
+                    folder, place = os.open(top + above or b"/", _FOLDER), above
+                file = os.open(name, _READING, dir_fd=folder)
+                try:
+                    data.append(os.read(file, size + 1))
+                    found.append(os.fstat(file))
+                finally:
+                    os.close(file)
             except OSError as error:
-                raise _unreadable(path, error) from None
-            yield found or read_settled(path)
+                raise _unreadable(os.fsdecode(top + path), error) from None
     finally:
         if folder >= 0:
             os.close(folder)
-
-
-def _read_once(name: str, folder: int) -> tuple[bytes, os.stat_result] | None:
-    """A file's bytes and state; None where it changed, or is no file. Raises OSError."""
-    file = os.open(name, _READING, dir_fd=folder)
-    try:
-        before = os.fstat(file)
-        if not stat.S_ISREG(before.st_mode) or _unrested(before) > 0:
-            return None
-        data = os.read(file, before.st_size + 1)
-        settled = len(data) == before.st_size and same(before, os.fstat(file))
-        return (data, before) if settled else None
-    finally:
-        os.close(file)
+    states = np.array(list(map(_STAMPS, found)), np.int64).reshape(-1, 5)
+    regular = states[:, 4] & _TYPE == stat.S_IFREG
+    rested = states[:, 2] + _TICK_NS < began
+    settled = regular & rested & (states[:, 0] == np.fromiter(map(len, data), np.int64, len(data)))
+    for at in np.flatnonzero(~settled).tolist():
+        data[at], state = read_settled(os.fsdecode(top + paths[at]))
+        states[at] = _STAMPS(state)
+    return data, states
 
 
 def read_settled(path: str) -> tuple[bytes, os.stat_result]:
@@ -134,14 +206,14 @@ def read_settled(path: str) -> tuple[bytes, os.stat_result]:
 def hashed(file: int, size: int) -> bytes:
     """The id of an open file's content, which is at its beginning again afterwards."""
     digest = blake3()
-    for _ in windows(file, size, digest):
+    for _ in windows(file, size, digest, repeat(mmap.mmap(-1, WINDOW))):
         pass
     os.lseek(file, 0, os.SEEK_SET)
     return digest.digest()
 
 
 def state_of(found: os.stat_result) -> State:
-    return State(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_mode)
+    return State(*_STAMPS(found))
 
 
 def same(before: os.stat_result, after: os.stat_result) -> bool:

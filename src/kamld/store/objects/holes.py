@@ -99,6 +99,11 @@ class Guard:
         if identifier in self.ids and self._holes and (hole := self._holes.find(identifier)):
             raise refused(hole, path)
 
+    def check_each(self, ids: Sequence[bytes], paths: Sequence[bytes | str]) -> None:
+        if not self.ids.isdisjoint(ids):
+            for identifier, path in zip(ids, paths, strict=True):
+                self.check(identifier, path)
+
     def check_all(self, ids: NDArray[np.uint8], paths: Sequence[bytes]) -> None:
         """The same for the files of a folder, also those that nobody had to read again."""
         if self.ids:

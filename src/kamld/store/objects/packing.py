@@ -15,12 +15,11 @@ from kamld.store.index import Index
 from kamld.store.objects.holes import Guard
 from kamld.store.objects.relied import Relied
 from kamld.store.objects.small import Joiner
-from kamld.store.packs import Footer, PackBuilder
+from kamld.store.packs import Footer, PackBuilder, Rows
 
 _PACKS_PER_SEGMENT = 32
 _NEW_MAX = 250_000  # objects that are remembered until the index knows them
 _SURE_MAX = 10_000
-Row = tuple[bytes, int, bytes | memoryview, int]  # id, codec, bytes as kept, length of the object
 
 
 class Packing:
@@ -42,7 +41,7 @@ class Packing:
         self._sealed: list[tuple[bytes, Footer]] = []
         self._new: set[bytes] = set()
         self._sure: set[bytes] = set()  # some of what was kept, or found: a small commit asks for no more
-        self._aside: list[Row] | None = None
+        self._aside: list[Rows] | None = None
         self._published = False
         self.bytes_added = 0  # stored bytes of new objects
         self.objects_added = 0
@@ -52,7 +51,7 @@ class Packing:
         self._seal()
         self._publish()
 
-    def aside(self) -> list[Row]:
+    def aside(self) -> list[Rows]:
         """What is kept from here on, and goes into no pack: for a copy of this process."""
         self._aside = []
         return self._aside
@@ -63,51 +62,63 @@ class Packing:
             return [True] * len(identifiers)
         return self._relied.whole(identifiers, self._new)
 
-    def keep(self, objects: Sequence[tuple[bytes, bytes | memoryview]]) -> None:
+    def keep(self, ids: Sequence[bytes], objects: Sequence[bytes | memoryview]) -> None:
         """Keep objects given whole, leaving out those the hub has."""
-        known = self.has([identifier for identifier, _ in objects])
-        wanted = {i: data for (i, data), has in zip(objects, known, strict=True) if not has}
+        known = self.has(ids)
+        wanted = {i: data for i, data, has in zip(ids, objects, known, strict=True) if not has}
         if len(self._sure) < _SURE_MAX:
-            self._sure.update(identifier for identifier, _ in objects)
-        stored = encode(list(wanted.values()))
-        self.add(
-            [
-                (identifier, codec, kept, len(data))
-                for (identifier, data), (codec, kept) in zip(wanted.items(), stored, strict=True)
-            ]
-        )
+            self._sure.update(ids)
+        if wanted:
+            codecs, stored = zip(*encode(list(wanted.values())), strict=True)
+            self.add(Rows(list(wanted), bytes(codecs), stored, list(map(len, wanted.values()))))
 
-    def has(self, identifiers: list[bytes]) -> list[bool]:
+    def has(self, identifiers: Sequence[bytes]) -> list[bool]:
         return self._relied.has(identifiers, self._new)
 
-    def add_new(self, rows: Sequence[Row]) -> None:
+    def add_new(self, rows: Rows) -> None:
         """What a copy of this process found that the hub has not; it knows of nothing published since."""
-        known = self.has([row[0] for row in rows]) if self._published else [False] * len(rows)
-        self.add([row for row, has in zip(rows, known, strict=True) if not has])
+        if self._published and any(known := self.has(rows.ids)):
+            rows = rows.at([row for row, has in enumerate(known) if not has])
+        self.add(rows)
 
-    def add(self, rows: Sequence[Row]) -> None:
+    def add(self, rows: Rows) -> None:
         if self._aside is not None:
-            self._aside += rows
+            self._aside.append(rows)
             return
         with self._lock:
-            for identifier, codec, stored, raw_length in rows:
-                if identifier in self._new:
-                    continue
-                self._new.add(identifier)
-                self._builder.add(identifier, codec, stored, raw_length)
-                self.bytes_added += len(stored)
-                self.objects_added += 1
-                if self._builder.size >= packs.TARGET:
-                    self._seal()
-                if len(self._new) >= _NEW_MAX:
-                    self._seal()
-                    self._publish()
+            size, new = sum(map(len, rows.stored)), set(rows.ids)
+            if (
+                len(new) == len(rows.ids)
+                and self._new.isdisjoint(new)
+                and self._builder.size + size < packs.TARGET
+                and len(self._new) + len(new) < _NEW_MAX
+            ):
+                self._new |= new
+                self._builder.extend(rows)
+                self.bytes_added += size
+                self.objects_added += len(new)
+            else:
+                for row in rows.each():
+                    self._add(*row)
+
+    def _add(self, identifier: bytes, codec: int, stored: bytes | memoryview, raw_length: int) -> None:
+        if identifier in self._new:
+            return
+        self._new.add(identifier)
+        self._builder.add(identifier, codec, stored, raw_length)
+        self.bytes_added += len(stored)
+        self.objects_added += 1
+        if self._builder.size >= packs.TARGET:
+            self._seal()
+        if len(self._new) >= _NEW_MAX:
+            self._seal()
+            self._publish()
 
     def _seal(self) -> None:
         builder, self._builder = self._builder, PackBuilder()
         if builder:
             name, parts, footer = packs.sealed(builder, self._avoid)
-            self._blobs.put(packs.key(name), parts)
+            self._blobs.put(packs.key(name), parts, cache=False)
             self._sealed.append((name, footer))
             if len(self._sealed) >= _PACKS_PER_SEGMENT:
                 self._publish()

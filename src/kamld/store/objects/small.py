@@ -53,7 +53,7 @@ class Joiner:
 
     def _put(self, builder: PackBuilder) -> tuple[bytes, Footer]:
         name, parts, footer = packs.sealed(builder, self._avoid)
-        self._blobs.put(packs.key(name), parts)
+        self._blobs.put(packs.key(name), parts, cache=False)
         return name, footer
 
     @staticmethod

@@ -1,5 +1,6 @@
 """Writing objects: read, cut and hash on threads; see `packing` for what becomes of them."""
 
+import mmap
 import os
 import time
 from collections import deque
@@ -7,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from itertools import chain
+from itertools import chain, cycle
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -21,11 +22,22 @@ from kamld.store import packs
 from kamld.store.chunking import WHOLE_MAX, Chunking, cut
 from kamld.store.index import Index
 from kamld.store.objects import files, places, recipes
-from kamld.store.objects.batches import BYTES, FILES, WORTH_A_PROCESS, Read, Sharing, batches, read
-from kamld.store.objects.files import Source, Written
+from kamld.store.objects.batches import (
+    BYTES,
+    FILES,
+    WORTH_A_PROCESS,
+    Files,
+    Kept,
+    Read,
+    Sharing,
+    batches,
+    read,
+)
+from kamld.store.objects.files import Source, State, Window, Written
 from kamld.store.objects.guess import Guess
 from kamld.store.objects.holes import Guard
 from kamld.store.objects.packing import Packing
+from kamld.store.packs import Rows
 
 _NO_HOLES = Guard()
 _WAITED = 4  # times the work: more is the disk's doing, not that of others who are at work
@@ -77,9 +89,9 @@ class Writer:
         identifier = recipes.object_id(data)
         self.guard.check(identifier)
         if len(data) <= WHOLE_MAX:
-            self._packing.keep([(identifier, data)])
+            self._packing.keep([identifier], [data])
         else:
-            self._keep_large(identifier, iter([data]))
+            self._keep_large(identifier, data)
         return identifier
 
     def put_files(self, sources: Iterable[Source], progress: Progress | None = None) -> Iterator[Written]:
@@ -98,18 +110,19 @@ class Writer:
         for done in waiting:
             yield from _told(done.result(), progress)
 
-    def put_numbered(
-        self, sizes: Sequence[int], source: Callable[[int], Source], progress: Progress | None = None
-    ) -> Iterator[Written]:
-        """As `put_files`, of as many files as there are sizes; `source` is asked for each when it is read."""
-        left: Sequence[int] = range(len(sizes))
+    def put_below(self, listed: Files, progress: Progress | None = None) -> Iterator[Kept]:
+        """As `put_files`, of the files of a folder, in columns."""
+        left: Sequence[int] = range(len(listed.paths))
         if len(left) >= WORTH_A_PROCESS and self._threads > 1 and may_fork():
-            sharing = Sharing(source, self._keep_read, self._packing.add_new, self._packing.aside)
-            large = [at for at in left if sizes[at] > BYTES]
-            for done in sharing.all([at for at in left if sizes[at] <= BYTES] if large else left, sizes):
-                yield from _told(done, progress)
+            sharing = Sharing(listed, self._keep_read, self._packing.add_new, self._packing.aside)
+            large = [at for at in left if listed.sizes[at] > BYTES]
+            for kept in sharing.all([at for at in left if listed.sizes[at] <= BYTES] if large else left):
+                if progress:
+                    progress(len(kept.numbers), int(kept.states[:, 0].sum()))
+                yield kept
             left = large
-        yield from self.put_files(map(source, left), progress)
+        for written in self.put_files(map(listed.source, left), progress):
+            yield Kept.one(written)
 
     def put_streams(
         self, streams: Iterable[tuple[Key, Iterable[bytes]]], progress: Progress | None = None
@@ -151,10 +164,10 @@ class Writer:
         self.guard.check(identifier, place.address)
         number = 0 if self.has([identifier])[0] else places.free_number(self._index, identifier)
         if not length:
-            self._packing.keep([(identifier, b"")])
+            self._packing.keep([identifier], [b""])
         elif not self.has([identifier])[0] and number is not None:
             key = places.key_of(identifier, number)
-            self._packing.add([(key, places.PLACE, places.encode(key, place, blocks), length)])
+            self._packing.add(Rows.one(key, places.PLACE, places.encode(key, place, blocks), length))
         return identifier, length
 
     def has(self, identifiers: list[bytes]) -> list[bool]:
@@ -165,7 +178,7 @@ class Writer:
         """Keep an object, or the record of a place, as it is stored in a pack that this writer does not
         rely on."""
         if not self._packing.has([identifier])[0]:
-            self._packing.add([(identifier, codec, stored, raw_length)])
+            self._packing.add(Rows.one(identifier, codec, stored, raw_length))
 
     def check_awake(self) -> None:
         """Ask before you name what was written otherwise than by a version. Raises SystemFault (slept)
@@ -200,36 +213,44 @@ class Writer:
         files hinder each other more than they help. What has to be waited for, several read at once."""
         if self._read_at_once:
             self._read_at_once -= 1
-            return self._workers.submit(lambda: self._keep_read(read(batch)))
+            return self._workers.submit(lambda: self._keep_batch(batch, read(batch)))
         began, busy = time.perf_counter(), time.thread_time()
         found = read(batch)
         if time.perf_counter() - began > _WAITED * (time.thread_time() - busy):
             self._read_at_once = _BATCHES_READ_AT_ONCE
-        return self._workers.submit(self._keep_read, found)
+        return self._workers.submit(self._keep_batch, batch, found)
 
-    def _keep_read(self, read: list[Read]) -> list[Written]:
-        for source, identifier, _, _ in read:
-            self.guard.check(identifier, source.shown)
-        self._packing.keep([(identifier, data) for _, identifier, data, _ in read if len(data) <= WHOLE_MAX])
-        for _, identifier, data, _ in read:
-            if len(data) > WHOLE_MAX:
-                self._keep_large(identifier, iter([data]))
-        return [Written(source, identifier, state) for source, identifier, _, state in read]
+    def _keep_batch(self, batch: list[Source], read: Read) -> list[Written]:
+        self._keep_read(read)
+        states = [State(*row) for row in read.states.tolist()]
+        return list(map(Written, batch, read.ids, states))
+
+    def _keep_read(self, read: Read) -> None:
+        self._keep_whole(read.ids, read.data, read.names)
 
     def _put_datas(self, batch: list[tuple[Key, bytes]]) -> list[tuple[Key, bytes, int]]:
-        ids = [recipes.object_id(data) for _, data in batch]
-        pairs = list(zip(ids, (data for _, data in batch), strict=True))
-        for (key, _), identifier in zip(batch, ids, strict=True):
-            self.guard.check(identifier, key if isinstance(key, str | bytes) else "")
-        self._packing.keep([pair for pair in pairs if len(pair[1]) <= WHOLE_MAX])
-        for identifier, data in pairs:
-            if len(data) > WHOLE_MAX:
-                self._keep_large(identifier, iter([data]))
+        datas = [data for _, data in batch]
+        ids = [recipes.object_id(data) for data in datas]
+        self._keep_whole(ids, datas, [key if isinstance(key, str | bytes) else "" for key, _ in batch])
         return [(key, identifier, len(data)) for (key, data), identifier in zip(batch, ids, strict=True)]
+
+    def _keep_whole(
+        self, ids: Sequence[bytes], datas: Sequence[bytes], names: Sequence[bytes | str]
+    ) -> None:  # fmt: skip
+        """Keep objects given whole, of any length; `names`: of their files, as people know them."""
+        self.guard.check_each(ids, names)
+        if max(map(len, datas), default=0) <= WHOLE_MAX:
+            self._packing.keep(ids, datas)
+            return
+        small = [at for at, data in enumerate(datas) if len(data) <= WHOLE_MAX]
+        self._packing.keep([ids[at] for at in small], [datas[at] for at in small])
+        for identifier, data in zip(ids, datas, strict=True):
+            if len(data) > WHOLE_MAX:
+                self._keep_large(identifier, data)
 
     def _put_stream(self, pieces: Iterable[bytes]) -> tuple[bytes, int]:
         digest = blake3(max_threads=self._threads)
-        chunks = self._cut_and_keep(_in_windows(pieces, digest))
+        chunks = self._cut_and_keep(files.in_windows(pieces, digest))
         return self._keep_recipe(digest.digest(), chunks), sum(length for _, length in chunks)
 
     def _put_large(self, source: Source) -> Written:
@@ -238,7 +259,8 @@ class Writer:
                 if self.guard.may_be(before.st_size):  # before any part of it is kept
                     self.guard.check(files.hashed(file, before.st_size), source.shown)
                 digest = blake3(max_threads=self._threads)
-                with closing(self._ahead(files.windows(file, before.st_size, digest))) as windows:
+                read = files.windows(file, before.st_size, digest, self._rooms())
+                with closing(self._ahead(read)) as windows:
                     chunks = self._cut_and_keep(windows, self._guess(source.before))
                 after = os.fstat(file)
             if files.same(before, after):
@@ -247,41 +269,47 @@ class Writer:
                 return Written(source, identifier, files.state_of(after))
         raise files.changing(source.path)
 
-    def _keep_large(self, identifier: bytes, windows: Iterator[bytes]) -> None:
+    def _keep_large(self, identifier: bytes, data: bytes) -> None:
         if not self.has([identifier])[0]:  # not even its list of chunks would do alone
+            windows = iter([Window(data, 0, len(data))])
             self._keep_recipe(identifier, self._cut_and_keep(windows, parallel=False))
 
     def _keep_recipe(self, identifier: bytes, chunks: list[tuple[bytes, int]]) -> bytes:
         self.guard.check(identifier)
         if not chunks:  # it became empty since it was scanned
-            self._packing.keep([(identifier, b"")])
+            self._packing.keep([identifier], [b""])
         if len(chunks) > 1 and not self.has([identifier])[0]:
-            recipe = recipes.encode(identifier, chunks)
-            self._packing.add([(identifier, packs.RECIPE, recipe, sum(length for _, length in chunks))])
+            recipe, length = recipes.encode(identifier, chunks), sum(length for _, length in chunks)
+            self._packing.add(Rows.one(identifier, packs.RECIPE, recipe, length))
         return identifier
 
     def _guess(self, before: bytes | None) -> Guess | None:
         return Guess(self._chunks(before), self._chunking.largest) if before else None
 
-    def _ahead(self, windows: Iterator[bytes]) -> Generator[bytes]:
+    def _rooms(self) -> Iterator[mmap.mmap]:
+        """Memory for as many windows as there are at once, each used again once the threads are done with
+        what it had: one that is read, two that are known of, and those that wait for the threads."""
+        return cycle([mmap.mmap(-1, self._chunking.largest + files.WINDOW) for _ in range(self._threads + 4)])
+
+    def _ahead(self, windows: Iterator[Window]) -> Generator[Window]:
         """The same windows, each read while the one before is worked on. Close it before the file."""
-        coming = self._workers.submit(next, windows, b"")
+        coming = self._workers.submit(next, windows, files.NOTHING)
         try:
             while window := coming.result():
-                coming = self._workers.submit(next, windows, b"")
+                coming = self._workers.submit(next, windows, files.NOTHING)
                 yield window
         finally:
             wait([coming])
 
     def _cut_and_keep(
-        self, windows: Iterator[bytes], guess: Guess | None = None, *, parallel: bool = True
+        self, windows: Iterator[Window], guess: Guess | None = None, *, parallel: bool = True
     ) -> list[tuple[bytes, int]]:
         """Keep the chunks of a file given in windows; (id, length) of each in order."""
         chunks: list[tuple[bytes, int]] = []
         waiting: deque[Future[list[tuple[bytes, int]]]] = deque()  # empty while a guess holds
         rest = b""
-        for window, last in _with_last(windows):
-            view, end = memoryview(rest + window if rest else window), 0
+        for window, last in files.with_last(windows):
+            view, end = window.after(rest), 0
             if guess and not guess.lost:
                 found = self._keep_guessed(view, guess)
                 end = sum(length for _, length in found)
@@ -311,14 +339,15 @@ class Writer:
         half = len(pieces) // 2
         others = self._workers.submit(lambda: [recipes.object_id(piece) for piece in pieces[half:]])
         ids = [recipes.object_id(piece) for piece in pieces[:half]] + others.result()
-        found = list(zip(ids, pieces, strict=True))[: guess.agree(ids)]
-        self._packing.keep(found)  # the hub may have lost one since, or be about to
-        return [(identifier, len(piece)) for identifier, piece in found]
+        agreed = guess.agree(ids)
+        ids, pieces = ids[:agreed], pieces[:agreed]
+        self._packing.keep(ids, pieces)  # the hub may have lost one since, or be about to
+        return list(zip(ids, map(len, pieces), strict=True))
 
     def _keep_chunks(self, pieces: Sequence[memoryview]) -> list[tuple[bytes, int]]:
         ids = [recipes.object_id(piece) for piece in pieces]
-        self._packing.keep(list(zip(ids, pieces, strict=True)))
-        return [(identifier, len(piece)) for identifier, piece in zip(ids, pieces, strict=True)]
+        self._packing.keep(ids, pieces)
+        return list(zip(ids, map(len, pieces), strict=True))
 
 
 def _told(done: list[Written], progress: Progress | None) -> list[Written]:
@@ -338,32 +367,7 @@ def _begun(pieces: Iterable[bytes]) -> tuple[bytes, Iterator[bytes] | None]:
     return b"".join(parts), None
 
 
-def _in_windows(pieces: Iterable[bytes], digest: blake3) -> Iterator[bytes]:
-    parts: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        parts.append(piece)
-        size += len(piece)
-        if size >= files.WINDOW:
-            window = b"".join(parts)
-            digest.update(window)
-            yield window
-            parts, size = [], 0
-    if parts:
-        window = b"".join(parts)
-        digest.update(window)
-        yield window
-
-
 def _counted(done: list[tuple[Key, bytes, int]], progress: Progress | None) -> list[tuple[Key, bytes, int]]:
     if progress and done:
         progress(len(done), sum(length for _, _, length in done))
     return done
-
-
-def _with_last(windows: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
-    present = next(windows, b"")
-    for following in windows:
-        yield present, False
-        present = following
-    yield present, True

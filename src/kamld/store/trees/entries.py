@@ -127,6 +127,10 @@ class Added(Sequence[Change]):
     def __init__(self, entries: Entries) -> None:
         self._entries = entries
 
+    @property
+    def paths(self) -> list[bytes]:
+        return self._entries.paths
+
     def __len__(self) -> int:
         return len(self._entries)
 

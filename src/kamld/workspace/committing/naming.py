@@ -44,7 +44,7 @@ def name_taken(name: Name, folder: Path) -> Conflict:
         "name_taken",
         f"There is a dataset or model {name} already, and {folder} is not a folder of it.",
         f"Give another name with --name, or get its files with: kamld checkout {name.said}."
-        f" If these are its files: kamld init {folder} --bind {name.said}",
+        f" If these are its files: kamld init {quote(str(folder))} --bind {name.said}",
     )
 
 
@@ -74,7 +74,7 @@ def _inside_another(folder: Path, above: Path, inside: str) -> Conflict:
     return Conflict(
         "inside_another",
         f"{folder} is part of {above}, which is a folder of a dataset already.",
-        f'Commit that: kamld commit {above} -m "…". To make {folder.name} a dataset of its own,'
+        f'Commit that: kamld commit {quote(str(above))} -m "…". To make {folder.name} a dataset of its own,'
         f" write /{inside}/ into {above / IGNORE_FILE} first.",
     )
 

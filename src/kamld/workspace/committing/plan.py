@@ -178,7 +178,8 @@ def _check_first(folder: Path, wish: Wish) -> None:
     if wish.branch is not None:
         raise Invalid(
             "first_commit", f"The first commit of {folder} goes to {MAIN}.",
-            f'kamld commit {folder} -m "…"; then: kamld switch {folder} {wish.branch} -c',
+            f'kamld commit {quote(str(folder))} -m "…";'
+            f" then: kamld switch {quote(str(folder))} {wish.branch} -c",
         )  # fmt: skip
 
 

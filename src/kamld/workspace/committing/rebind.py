@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +88,7 @@ def _check_unbound(folder: Path, hub_of: HubOf) -> None:
     if binding and not _is_lost(folder, binding, hub_of):
         raise Conflict(
             "bound_elsewhere", f"{folder} is a folder of {binding.full_name} already.",
-            f"To make it another version of that: kamld switch {folder} REVISION",
+            f"To make it another version of that: kamld switch {quote(str(folder))} REVISION",
         )  # fmt: skip
 
 
@@ -151,6 +152,6 @@ def _nothing_in_common(folder: Path, resolved: Resolved) -> Conflict:
     where = f"any version of {name}@{resolved.branch}" if resolved.branch else f"that version of {name}"
     return Conflict(
         "nothing_in_common", f"No file in {folder} is as in {where}, so it cannot be a folder of it.",
-        f"Another version: kamld init {folder} --bind NAME@REVISION. As something of its own:"
-        f' kamld commit {folder} --name OTHER -m "…"',
+        f"Another version: kamld init {quote(str(folder))} --bind NAME@REVISION. As something of its own:"
+        f' kamld commit {quote(str(folder))} --name OTHER -m "…"',
     )  # fmt: skip

@@ -109,7 +109,7 @@ class _Writing:
         """Files, bytes."""
         written = 0
         with Handles(self._top) as handles:
-            for at, pieces in self._objects.read_many(self._named(part)):
+            for at, pieces in self._found(part):
                 if self.stop.is_set():
                     break
                 row = part[at]
@@ -119,6 +119,17 @@ class _Writing:
                 except SystemFault as fault:
                     raise self._of_file(fault, row) from None
         return len(part), written
+
+    def _found(self, part: Part) -> Iterator[tuple[int, Iterator[bytes | memoryview]]]:
+        ids = self._named(part)
+        try:
+            yield from self._objects.read_many(ids)
+        except SystemFault as fault:  # of all of them together
+            gone = self._objects.purged(ids)
+            for row, identifier in zip(part, ids, strict=True):
+                if identifier not in gone and not self._objects.has(identifier):
+                    raise self._of_file(fault, row) from None
+            raise
 
     def _of_file(self, fault: SystemFault, row: int) -> SystemFault:
         """The same; where the hub has lost something of the file, with its name."""

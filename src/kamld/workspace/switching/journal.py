@@ -15,6 +15,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shlex import quote
 
 import msgspec
 
@@ -48,7 +49,8 @@ def held(folder: Path, *, shared: bool = False) -> Iterator[None]:
     if not shared and mount_of(folder):
         raise Conflict(
             "is_a_mount", f"{folder} is a mount; its files are not put in place by this.",
-            f"Change files in it and commit, or mount another version: kamld umount {folder}, kamld mount …",
+            f"Change files in it and commit, or mount another version: kamld umount {quote(str(folder))},"
+            " kamld mount …",
         )  # fmt: skip
     try:
         lock = os.open(folder / OWN, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -122,8 +124,8 @@ def _without_it(folder: Path) -> SystemFault:
         "damaged_switch",
         f"{folder / OWN / _STEPS} was damaged, which said how an interrupted command was to go on. Some files"
         f" in {folder} may be of another version than the rest; what was to be put there is in {aside}.",
-        f"kamld status {folder} shows what differs from the version that it is bound to; kamld restore brings"
-        " single files back.",
+        f"kamld status {quote(str(folder))} shows what differs from the version that it is bound to;"
+        " kamld restore brings single files back.",
     )
 
 

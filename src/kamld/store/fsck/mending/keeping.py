@@ -52,5 +52,5 @@ class Keeper:
     def _seal(self) -> None:
         name, parts, footer = packs.sealed(self._builder, self._avoid)
         self._builder = PackBuilder()
-        self._blobs.put(packs.key(name), parts)
+        self._blobs.put(packs.key(name), parts, cache=False)
         self._made.append((name, footer))
