@@ -46,6 +46,7 @@ class Tool:
     switch: str | None = None
     diff: str | None = None
     after: str | None = None  # done once a version is kept, not measured: names it
+    look: str | None = None  # a diff of what is inside a file: rows, tensors
 
 
 def tools(names: list[str]) -> list[Tool]:
@@ -98,7 +99,7 @@ _KNOWN = {
         Tool("kamld", f"{_KAMLD} --version", "true", f"{_KAMLD} commit data -m v{{n}} && true",
              f"{_KAMLD} status data", f"{_KAMLD} checkout data@v{{n}} out", "hub",
              f"{_KAMLD} switch data v{{n}}", f"{_KAMLD} diff data@v{{m}} data@v{{n}}",
-             f"{_KAMLD} tag data@main v{{n}}"),
+             f"{_KAMLD} tag data@main v{{n}}", f"{_KAMLD} diff data@v{{m}} data@v{{n}} --stat"),
         Tool("cp", "cp --version | head -1", "mkdir kept", "cp -r data kept/{n}", None, "cp -r kept/{n} out",
              "kept", diff="diff -rq kept/{m} kept/{n} || true"),
         Tool("git", "git --version", _GIT_INIT, "cd data && git add -A && git commit -qm v{n}",

@@ -6,7 +6,8 @@ Both hubs keep the same folder; each commit changes one file of it. Then each st
 its own process would run it but for the interpreter's start, which would hide differences, is done in pairs:
 in the one hub and at once in the other, now this one first and now that. What others do on the machine
 meanwhile falls on both; a step that changes nothing is done several times a round, of which the fastest
-counts. Prints the medians and the median of the pairs' ratios; says what is in each hub.
+counts. Then both get folders that are large, new ones each round. Prints the medians and the median of the
+pairs' ratios; says what is in each hub.
 """
 
 import argparse
@@ -56,6 +57,16 @@ STEPS = {
     "gc --dry-run": "gc --dry-run",
 }
 LONGER_ROUNDS = 3
+LARGE_FILES = 20_000
+LARGE_STEPS = {  # the folder of which a file is changed before, if any; the command
+    "first commit, 20,000 files": ("", "commit many{number} -m first"),
+    "status, 20,000 files": ("", "status many{number}"),
+    "commit of one of them": ("many", "commit many{number} -m more"),
+    "checkout, 20,000 files": ("", "checkout many{number} new"),
+    "first commit, 100 MB": ("", "commit table{number} -m first"),
+    "commit of it, edited": ("table", "commit table{number} -m more"),
+    "checkout, 100 MB": ("", "checkout table{number} new"),
+}
 LONGER = ("hub", "why", "gc --dry-run")  # look at all that there is: shown, but held to nothing
 Pair = dict[str, float]  # seconds by place
 
@@ -83,6 +94,23 @@ class Place:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"%d\n" % number * 40)
         self.do("commit data -m first")
+
+    def make_large(self, number: int) -> None:
+        for at in range(LARGE_FILES):
+            path = self.home / f"many{number}" / f"{at % 20:02}" / f"{at:06}.bin"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(os.urandom(1000))
+        (self.home / f"table{number}").mkdir()
+        with open(self.home / f"table{number}" / "table.csv", "w", encoding="ascii") as table:
+            table.writelines(f"{row:09},{os.urandom(40).hex()},some\n" for row in range(1_050_000))
+
+    def edit_large(self, folder: str) -> None:
+        path = next(path for path in sorted((self.home / folder).rglob("*.*")) if path.is_file())
+        new, middle = path.with_suffix(".new"), path.stat().st_size // 2
+        with open(path, "rb") as old, open(new, "wb") as file:
+            file.write(old.read(middle) + b"more")
+            shutil.copyfileobj(old, file)
+        new.replace(path)
 
     def edit(self) -> None:
         number = self.commits * 7919 % self.files
@@ -176,6 +204,24 @@ def _pair(places: dict[str, Place], step: str, words: str, *, turned: bool) -> P
     return spent
 
 
+def measure_large(places: dict[str, Place], rounds: int) -> dict[str, list[Pair]]:
+    """As `measure`."""
+    taken: dict[str, list[Pair]] = {step: [] for step in LARGE_STEPS}
+    for number in range(rounds):
+        for place in places.values():
+            place.make_large(number)
+        for step, (edited, words) in LARGE_STEPS.items():
+            spent: Pair = {}
+            for name, place in list(places.items())[:: -1 if number % 2 else 1]:
+                if edited:
+                    place.edit_large(f"{edited}{number}")
+                os.sync()
+                spent[name] = place.do(words.format(number=number))
+                shutil.rmtree(place.home / "new", ignore_errors=True)
+            taken[step].append(spent)
+    return taken
+
+
 def medians_of(taken: dict[str, list[Pair]]) -> tuple[dict[str, Pair], dict[str, float]]:
     """Seconds of each step at each place; ratios of what was done at the same time."""
     medians = {
@@ -213,8 +259,9 @@ def main() -> int:
             print(f"{name}: {place.commits:,} commits in {place.seconds:.0f} s,"
                   f" {1000 * place.seconds / place.commits:.1f} ms each", file=sys.stderr)  # fmt: skip
         inside = {name: place.inside() for name, place in places.items()}
-        medians, ratios = medians_of(measure(places, asked.rounds))
+        taken = measure(places, asked.rounds)
         added = {name: bytes_a_commit(place) for name, place in places.items()}
+        medians, ratios = medians_of(taken | measure_large(places, max(3, asked.rounds // 3)))
         os.chdir("/")
     ratios["bytes a commit"] = added["old"] / added["fresh"]
     show(inside, medians, added, ratios)
@@ -223,7 +270,7 @@ def main() -> int:
             "date": time.strftime("%Y-%m-%d"), "cores": os.cpu_count(), "python": platform.python_version(),
             "system": platform.platform(), "commits": asked.commits, "files": asked.files,
             "rounds": asked.rounds, "seconds": medians, "bytes a commit": added, "ratios": ratios,
-            "longer": LONGER, "inside": inside,
+            "longer": LONGER, "slack": SLACK_S, "inside": inside,
         }  # fmt: skip
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(figures, indent=1) + "\n")

@@ -164,6 +164,8 @@ def _one(work: Work, tool: Tool, place: Path, source: Path, into: dict[str, Any]
     into["stored"].append(first)
     into["added"].append(second - first)
     step("diff", tool.diff, 2)
+    if not work.edit_more:
+        step("diff of what is inside", tool.look, 2)
     step("switch", tool.switch, last - 1)
     step("switch", tool.switch, last)
     step("checkout", tool.checkout, last)

@@ -25,7 +25,7 @@ from _work import WORKS
 
 from kamld.blobs import FolderBlobs, folder
 from kamld.store import Files, Source, open_hub, packs
-from kamld.store.objects import write
+from kamld.store.objects import files, write
 
 PACKS_MIB = (4, 16, 32, 64, 256)
 FULL_BYTES = 480_000_000  # of the small work
@@ -78,8 +78,8 @@ def _with_packs(source: Path, place: Path, mib: int) -> tuple[float, ...]:
 def _ways(source: Path, top: Path, rounds: int) -> None:
     """A whole folder of small files, as a first commit keeps it, and with one thing else at a time."""
     paths = sorted(path for path in source.rglob("*") if path.is_file())
-    sizes = [path.stat().st_size for path in paths]
-    below = Files(os.fsencode(source) + b"/", [os.fsencode(p.relative_to(source)) for p in paths], sizes)
+    seen = files.columns([path.stat() for path in paths])[:, :4]
+    below = Files(os.fsencode(source) + b"/", [os.fsencode(p.relative_to(source)) for p in paths], seen)
     usual = write.may_fork, folder._LARGE
 
     def keep(place: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -79,7 +80,7 @@ def test_where_there_is_no_further_process(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_who_does_not_hear_of_its_children_does_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("threading.active_count", lambda: 1)
+    monkeypatch.setattr("threading.enumerate", lambda: [threading.current_thread()])
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     assert processes.may_fork()
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from kamld.blobs import FolderBlobs
 from kamld.errors import SystemFault
 from kamld.store import Files, Repository, open_hub
 from kamld.store.chunking import WHOLE_MAX
-from kamld.store.objects import batches, files, write
+from kamld.store.objects import batches, files, object_id, write
 from tests.scan.test_sharing import children
 
 Happens = Callable[[Sequence[bytes]], None]
@@ -46,11 +47,20 @@ def values(tmp_path: Path) -> dict[str, bytes]:
     return {str(tmp_path / "files" / name): value for name, value in made.items()}
 
 
+def below(paths: Sequence[str]) -> Files:
+    seen = files.columns([os.stat(path if os.path.exists(path) else "/") for path in paths])[:, :4]
+
+    def asked(number: int) -> None:
+        assert seen[number, 0] > batches.BYTES  # to know what a small one was may cost more than it saves
+
+    return Files(b"", list(map(os.fsencode, paths)), seen, asked)
+
+
 def kept(repository: Repository, values: dict[str, bytes]) -> int:
     """By how much the hub grew, once all that was told of each is seen to be true."""
     paths = list(values)
     told: list[tuple[int, int]] = []
-    listed = Files(b"", list(map(os.fsencode, paths)), list(map(len, values.values())))
+    listed = below(paths)
     before, seen = children(), dict[int, bytes]()
     with repository.writer() as writer:
         for some in writer.put_below(listed, lambda *of: told.append(of)):
@@ -61,7 +71,7 @@ def kept(repository: Repository, values: dict[str, bytes]) -> int:
                 ]  # fmt: skip
                 assert number not in seen
                 seen[number] = some.ids[32 * at : 32 * at + 32]
-    assert (sum(n for n, _ in told), sum(n for _, n in told)) == (len(values), sum(listed.sizes))
+    assert (sum(n for n, _ in told), sum(n for _, n in told)) == (len(values), listed.states[:, 0].sum())
     assert children() == before
     assert {paths[n]: bytes(repository.objects.read(i)) for n, i in seen.items()} == values
     return writer.bytes_added
@@ -71,10 +81,10 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch, happens: Happens) -> None:
     """In the copy only, before each batch that it reads."""
     first, read_many = os.getpid(), files.read_many
 
-    def reading(top: bytes, paths: Sequence[bytes], sizes: Sequence[int]) -> object:
+    def reading(top: bytes, paths: Sequence[bytes], *given: Any) -> object:
         if os.getpid() != first:
             happens(paths)
-        return read_many(top, paths, sizes)
+        return read_many(top, paths, *given)
 
     monkeypatch.setattr(files, "read_many", reading)
 
@@ -97,6 +107,18 @@ def test_all_is_kept_once(
     read = (tmp_path / "told").read_text().splitlines()
     assert 0 < len(read) < len(values)  # the copy did its part
     assert kept(repository, values) == 0  # nor is anything kept that is there
+
+
+@pytest.mark.parametrize("known", [1, 100, 200, 399])
+def test_what_is_known_beside_what_is_new(
+    repository: Repository, values: dict[str, bytes], known: int
+) -> None:
+    """Of whole batches there is nothing to be put into packs."""
+    kept(repository, dict(list(values.items())[:known]))
+    kept(repository, values)
+    repository.rebuild_index()
+    for value in values.values():
+        assert bytes(repository.objects.read(object_id(value))) == value
 
 
 @pytest.mark.parametrize("at", [0, 1, 20])
@@ -142,7 +164,7 @@ def test_whoever_stops_listening_leaves_nobody(repository: Repository, values: d
     before = children()
     paths = list(values)
     with repository.writer() as writer:
-        told = writer.put_below(Files(b"", list(map(os.fsencode, paths)), [1] * len(paths)))
+        told = writer.put_below(below(paths))
         next(told)
         told.close()  # type: ignore[attr-defined]
     assert children() == before

@@ -3,9 +3,11 @@
 import os
 import random
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from blake3 import blake3
@@ -17,7 +19,7 @@ from kamld.errors import SystemFault
 from kamld.store import Repository, Source, Writer, open_hub
 from kamld.store.chunking import WHOLE_MAX, Chunking
 from kamld.store.index import Index, as_ids
-from kamld.store.objects import Objects
+from kamld.store.objects import Objects, files
 from tests.conftest import Unprivileged
 from tests.store.hubs import commit, files_of, fresh
 
@@ -194,6 +196,32 @@ def test_a_file_that_changed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with writing() as writer:
         (written,) = writer.put_files([Source(str(path), size)])
     assert objects.read(written.id) == path.read_bytes()
+
+
+@pytest.mark.parametrize("seen_before", [True, False])
+def test_a_server_whose_clock_is_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen_before: bool
+) -> None:
+    """A change while a file is read has a stamp of a second ago; it is none that the file had before."""
+    path, behind = tmp_path / "file", 1_000_000_000
+    path.write_bytes(b"before")
+    time.sleep(0.03)
+
+    def stamps(of: os.stat_result) -> tuple[int, ...]:
+        return of.st_size, of.st_mtime_ns - behind, of.st_ctime_ns - behind, of.st_ino, of.st_mode
+
+    monkeypatch.setattr(files, "_STAMPS", stamps)
+    seen = files.columns([os.stat(path)])[:, :4] if seen_before else None
+    changes = [b"after!"]
+    whenever_read(monkeypatch, lambda: changes and path.write_bytes(changes.pop()))
+    data, states = files.read_many(b"", [os.fsencode(path)], [6], seen)
+    assert data == [b"after!"]
+    assert states[0, 1] == path.stat().st_mtime_ns - behind
+
+
+def test_files_numbered_by_hashes() -> None:
+    state = SimpleNamespace(st_size=7, st_mtime_ns=1, st_ctime_ns=2, st_ino=2**64 - 5, st_mode=0o100644)
+    assert files.columns([state]).tolist() == [[7, 1, 2, 2**63 - 5, 0o100644]]  # type: ignore[list-item]
 
 
 def test_an_exception_keeps_nothing(tmp_path: Path) -> None:

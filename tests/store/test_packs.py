@@ -1,6 +1,7 @@
 """Packs: footers read back, and a pack with any byte changed or missing is known for it."""
 
 import random
+from itertools import pairwise
 
 import pytest
 from blake3 import blake3
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kamld.errors import SystemFault
-from kamld.store.packs import PackBuilder, decode_footer, key, read_footer
+from kamld.store.packs import PackBuilder, Rows, decode_footer, key, read_footer
 
 objects = st.lists(st.binary(max_size=50), max_size=30)
 
@@ -31,6 +32,19 @@ def test_footer_reads_back(contents: list[bytes]) -> None:
     assert footer.raw.tolist() == [len(content) for content in contents]
     assert blake3(footer.encode()).digest() == name
     assert key(name) == f"packs/{name.hex()[:2]}/{name.hex()}.pack"
+
+
+@given(objects, st.lists(st.integers(0, 30), max_size=6))
+def test_many_at_once_are_as_one_by_one(contents: list[bytes], cuts: list[int]) -> None:
+    """However they are cut into parts, of which some have nothing."""
+    builder = PackBuilder()
+    ends = sorted({0, len(contents)} | {min(cut, len(contents)) for cut in cuts})
+    for start, end in pairwise([*ends, len(contents)]):
+        part = contents[start:end]
+        ids = [blake3(content).digest() for content in part]
+        builder.extend(Rows(ids, bytes(len(part)), part, [len(content) for content in part]))
+    name, parts, _ = builder.seal()
+    assert (name, b"".join(parts)) == pack_of(contents)
 
 
 def test_the_same_objects_make_the_same_pack() -> None:

@@ -25,7 +25,7 @@ def write_synced(path: Path, parts: Sequence[Buffer], *, cache: bool = True) -> 
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         views = [memoryview(part).cast("B") for part in parts if len(part)]
-        if cache or not _goes_past_cache(file, yes=True):
+        if cache or not _set_past_cache(file, on=True):
             _write(file, views)
         else:
             _write_past_cache(file, views)
@@ -34,11 +34,11 @@ def write_synced(path: Path, parts: Sequence[Buffer], *, cache: bool = True) -> 
         os.close(file)
 
 
-def _goes_past_cache(file: int, *, yes: bool) -> bool:
-    """Whether writing does from here on: file systems may refuse it."""
+def _set_past_cache(file: int, *, on: bool) -> bool:
+    """Whether writing goes past the cache from here on: file systems may refuse it."""
     flags = fcntl.fcntl(file, fcntl.F_GETFL) & ~_PAST_CACHE
     with suppress(OSError):
-        fcntl.fcntl(file, fcntl.F_SETFL, flags | _PAST_CACHE if yes else flags)
+        fcntl.fcntl(file, fcntl.F_SETFL, flags | _PAST_CACHE if on else flags)
     return bool(fcntl.fcntl(file, fcntl.F_GETFL) & _PAST_CACHE)
 
 
@@ -72,7 +72,7 @@ def _write_past_cache(file: int, views: Sequence[memoryview]) -> None:
                 past = False  # not in such pieces, after all
             past = past and done % _ALIGNED == 0
         if done < filled:
-            past = _goes_past_cache(file, yes=False)
+            past = _set_past_cache(file, on=False)
             _write(file, [view[done:filled]])
 
 

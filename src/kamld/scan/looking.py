@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain, compress
@@ -18,7 +18,7 @@ from pathlib import Path
 from kamld.errors import SystemFault, filesystem_fault
 from kamld.records.kinds import EXECUTABLE, FILE, FOLDER, SYMLINK
 from kamld.scan.ignore import Ignores
-from kamld.scan.marks import BINDING, HUB_MARK, OWN, PATH_MAX, is_filled
+from kamld.scan.marks import BINDING, HUB_MARK, INODE_MAX, OWN, PATH_MAX, is_filled
 
 _SPECIAL = {
     stat.S_IFIFO: "a FIFO",
@@ -99,7 +99,7 @@ def look(place: Place, ignores: Ignores | None, skips: Skips | None, nested: boo
                 _files(found, place, others, room, ignores)
                 empty &= not others
             if place.prefix and empty:
-                found.add(place.prefix[:-1], FOLDER, (0, mine.st_mtime_ns, 0, mine.st_ino))
+                found.add(place.prefix[:-1], FOLDER, (0, mine.st_mtime_ns, 0, mine.st_ino & INODE_MAX))
         finally:
             if handle >= 0:
                 os.close(handle)
@@ -183,7 +183,7 @@ def _files(
         states, kinds = list(compress(states, can_be)), list(compress(kinds, can_be))
     found.paths += [place.prefix + name for name in names] if place.prefix else names
     found.kinds += bytes(kinds)
-    found.states += array("q", chain.from_iterable(map(_STAMPS, states))).tobytes()
+    found.states += _stamps(states).tobytes()
 
 
 def _wanted(
@@ -217,6 +217,14 @@ def _states(entries: list[os.DirEntry[str]]) -> list[os.stat_result | None]:
         except FileNotFoundError:
             found.append(None)  # removed while we looked; those beside it are still there
     return found
+
+
+def _stamps(states: Sequence[os.stat_result | None]) -> "array[int]":
+    try:
+        return array("q", chain.from_iterable(map(_STAMPS, states)))
+    except OverflowError:
+        rows = map(_STAMPS, states)
+        return array("q", chain.from_iterable((*row[:3], row[3] & INODE_MAX) for row in rows))
 
 
 @cache

@@ -7,6 +7,7 @@ BINDING = "folder.json"  # in `OWN`: what the folder comes from
 STAT_INDEX = "stat-index"
 HUB_MARK = "kamld-hub.json"
 FILLED = ".kamld-checkout-"  # begins the name of a folder that a checkout or an export fills
+INODE_MAX = 2**63 - 1  # some file systems number files by hashes: of these, what our columns hold
 PATH_MAX = 4096  # bytes of a path, with the zero at its end: what the system takes
 _FILLED = re.compile(re.escape(FILLED) + "[0-9a-f]{32}")
 

@@ -140,8 +140,9 @@ class PackBuilder:
 
     def extend(self, rows: Rows) -> None:
         lengths = array("I", map(len, rows.stored))
+        *starts, _ = accumulate(lengths, initial=len(self._data))
         self.ids += b"".join(rows.ids)
-        self._offsets.extend(accumulate(lengths[:-1], initial=len(self._data)))
+        self._offsets.extend(starts)
         self._stored += lengths
         self._raw.extend(rows.raw)
         self._codecs += rows.codecs
@@ -150,6 +151,9 @@ class PackBuilder:
 
     def seal(self) -> tuple[bytes, list[bytes | bytearray], Footer]:
         """(name, the pack's bytes in parts, footer)."""
+        columns = self._codecs, self._offsets, self._stored, self._raw
+        if {*map(len, columns), len(self.ids) // 32} != {len(self)}:
+            raise ValueError("a pack's columns are not of one length")  # better than a pack that is wrong
         footer = Footer(
             ids=np.array(np.frombuffer(self.ids, np.uint8)).reshape(-1, 32),
             offsets=np.array(self._offsets, "<u4"),

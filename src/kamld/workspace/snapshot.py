@@ -2,7 +2,6 @@
 
 import os
 import stat
-from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from kamld.errors import SystemFault, filesystem_fault
 from kamld.records.kinds import EXECUTABLE, FILE, FOLDER, SYMLINK
 from kamld.scan.listing import Scan, scan
 from kamld.scan.looking import Skips
+from kamld.scan.marks import INODE_MAX
 from kamld.store import Entries, Files, Progress, Writer
 from kamld.store.trees import EMPTY_ID
 from kamld.workspace.placing.handles import Handles
@@ -65,8 +65,8 @@ def _put_files(
     if not len(rows):
         return
     paths = found.paths if len(rows) == len(found) else [found.paths[row] for row in rows.tolist()]
-    sizes = array("q", found.states[rows, 0].tobytes())
-    listed = Files(os.fsencode(folder) + b"/", paths, sizes, lambda number: index.was(paths[number]))
+    seen = found.states[rows]
+    listed = Files(os.fsencode(folder) + b"/", paths, seen, lambda number: index.was(paths[number]))
     for kept in writer.put_below(listed, progress):
         here = rows[kept.numbers]
         ids[here] = np.frombuffer(kept.ids, np.uint8).reshape(-1, 32)
@@ -103,7 +103,7 @@ def _check_places(folder: Path, found: Scan, states: NDArray[np.int64], rows: ND
                 name, within = _place(handles, found.paths[row])
                 there = os.lstat(name, dir_fd=within)
                 stamps = (there.st_size, there.st_mtime_ns, there.st_ctime_ns)
-                found_there = there.st_ino == states[row, 3] or stamps == tuple(states[row, :3])
+                found_there = there.st_ino & INODE_MAX == states[row, 3] or stamps == tuple(states[row, :3])
             except OSError:
                 found_there = False
             if not found_there:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, pairwise
-from typing import IO, Self
+from typing import IO
 
 import msgspec
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from kamld.processes import Copy, Turns, tell
 from kamld.store.objects import files, recipes
-from kamld.store.objects.files import Source, Written
+from kamld.store.objects.files import Source
 from kamld.store.packs import Rows
 
 FILES = 256
@@ -30,17 +30,18 @@ _FILES_SHARED = 128  # so that who listens is soon back
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Files below a folder, each known by its number. `paths` begin after `top`, `sizes` are as in
-    `Source`, and `before` is asked only of large ones."""
+    """Files below a folder, each known by its number, as they were seen. `paths` begin after `top`;
+    `states` have size, mtime, ctime and inode; `before` is asked only of large ones."""
 
     top: bytes
     paths: Sequence[bytes]
-    sizes: Sequence[int]
+    states: NDArray[np.int64]  # (n, 4)
     before: Callable[[int], bytes | None] = lambda _: None
 
     def source(self, number: int) -> Source:
-        path = os.fsdecode(self.top + self.paths[number])
-        return Source(path, self.sizes[number], self.before(number), self.paths[number], number)
+        path, size = os.fsdecode(self.top + self.paths[number]), int(self.states[number, 0])
+        before = self.before(number) if size > BYTES else None
+        return Source(path, size, before, self.paths[number], number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +61,6 @@ class Kept:
     numbers: Sequence[int]
     ids: bytes  # 32 each
     states: NDArray[np.int64]  # (n, 5), see files.State; of the files as they were read
-
-    @classmethod
-    def one(cls, written: Written) -> Self:
-        state = msgspec.structs.astuple(written.state)
-        return cls([written.source.number], written.id, np.array([state], np.int64))
 
 
 def batches(sources: Iterable[Source]) -> Iterator[list[Source]]:
@@ -87,12 +83,8 @@ def batches(sources: Iterable[Source]) -> Iterator[list[Source]]:
 def read(sources: Sequence[Source]) -> Read:
     """Raises SystemFault (unreadable_file, changing_file)."""
     paths = [os.fsencode(source.path) for source in sources]
-    return _read(b"", paths, [source.size for source in sources], [source.shown for source in sources])
-
-
-def _read(top: bytes, paths: Sequence[bytes], sizes: Sequence[int], names: Sequence[bytes | str]) -> Read:
-    data, states = files.read_many(top, paths, sizes)
-    return Read(names, list(map(recipes.object_id, data)), data, states)
+    data, states = files.read_many(b"", paths, [source.size for source in sources])
+    return Read([source.shown for source in sources], list(map(recipes.object_id, data)), data, states)
 
 
 class _Told(msgspec.Struct, array_like=True):
@@ -120,7 +112,8 @@ class Sharing:
     def all(self, numbers: Sequence[int]) -> Iterator[Kept]:
         """All these files, which are small, in no particular order. What the copy fails at is done here,
         so that an error is found and told here."""
-        parts = [numbers[start:stop] for start, stop in pairwise(_cut(numbers, self.listed.sizes))]
+        sizes = self.listed.states[np.asarray(numbers), 0].tolist()
+        parts = [numbers[start:stop] for start, stop in pairwise(_cut(sizes))]
         done: set[int] = set()
         with Turns(len(parts)) as turns:
             copy = turns.begin(partial(self._tell_all, parts, turns))
@@ -136,10 +129,11 @@ class Sharing:
                 yield self._kept(parts[number])
 
     def _kept(self, part: Sequence[int]) -> Kept:
-        paths = [self.listed.paths[number] for number in part]
-        found = _read(self.listed.top, paths, [self.listed.sizes[number] for number in part], paths)
-        self.keep(found)
-        return Kept(part, b"".join(found.ids), found.states)
+        paths, seen = [self.listed.paths[number] for number in part], self.listed.states[np.asarray(part)]
+        data, states = files.read_many(self.listed.top, paths, seen[:, 0].tolist(), seen)
+        ids = list(map(recipes.object_id, data))
+        self.keep(Read(paths, ids, data, states))
+        return Kept(part, b"".join(ids), states)
 
     def _heard(
         self, copy: Copy, parts: Sequence[Sequence[int]], done: set[int], *, wait: bool
@@ -182,12 +176,12 @@ def _rows(told: _Told, stored: memoryview) -> Rows:
     )
 
 
-def _cut(numbers: Sequence[int], sizes: Sequence[int]) -> list[int]:
+def _cut(sizes: Sequence[int]) -> list[int]:
     """Where batches begin and end."""
     cuts, size = [0], 0
-    for at, number in enumerate(numbers):
-        size += sizes[number]
+    for at, more in enumerate(sizes):
+        size += more
         if size >= BYTES or at + 1 - cuts[-1] >= _FILES_SHARED:
             cuts.append(at + 1)
             size = 0
-    return cuts if cuts[-1] == len(numbers) else [*cuts, len(numbers)]
+    return cuts if cuts[-1] == len(sizes) else [*cuts, len(sizes)]

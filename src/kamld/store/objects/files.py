@@ -18,6 +18,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from kamld.errors import SystemFault
+from kamld.scan.marks import INODE_MAX
 
 WINDOW = 8 * 1024 * 1024  # bytes of a large file that are cut and hashed together
 _TICK_NS = 20_000_000  # clocks of file systems tick at most this slowly (4 to 10 ms is usual)
@@ -148,18 +149,19 @@ def with_last(windows: Iterator[Window]) -> Iterator[tuple[Window, bool]]:
 
 
 def read_many(
-    top: bytes, paths: Sequence[bytes], sizes: Sequence[int]
+    top: bytes, paths: Sequence[bytes], sizes: Sequence[int], seen: NDArray[np.int64] | None = None
 ) -> tuple[list[bytes], NDArray[np.int64]]:
     """The content of each file below `top`, and their states, one row each as in `State`: what
-    `read_settled` gives. `sizes` as in `Source`. Raises SystemFault (unreadable_file, changing_file).
+    `read_settled` gives. `sizes` as in `Source`; `seen`: their states at an earlier look, without modes,
+    which spares a look before the reading. Raises SystemFault (unreadable_file, changing_file).
 
-    Asked for its state once, afterwards: a file whose last change was seen to be older than the reading
-    was not changed meanwhile. Files of one folder, one after the other, are opened from that folder: the
-    system then need not follow its path anew for each.
+    Files of one folder, one after the other, are opened from that folder: the system then need not follow
+    its path anew for each.
     """
     began = time.time_ns()
     data: list[bytes] = []
-    found: list[os.stat_result] = []
+    before: list[os.stat_result] = []
+    after: list[os.stat_result] = []
     folder, place = -1, b"/"  # which is above no file
     try:
         for path, size in zip(paths, sizes, strict=True):
@@ -172,8 +174,10 @@ def read_many(
                     folder, place = os.open(top + above or b"/", _FOLDER), above
                 file = os.open(name, _READING, dir_fd=folder)
                 try:
+                    if seen is None:
+                        before.append(os.fstat(file))
                     data.append(os.read(file, size + 1))
-                    found.append(os.fstat(file))
+                    after.append(os.fstat(file))
                 finally:
                     os.close(file)
             except OSError as error:
@@ -181,14 +185,24 @@ def read_many(
     finally:
         if folder >= 0:
             os.close(folder)
-    states = np.array(list(map(_STAMPS, found)), np.int64).reshape(-1, 5)
-    regular = states[:, 4] & _TYPE == stat.S_IFREG
-    rested = states[:, 2] + _TICK_NS < began
-    settled = regular & rested & (states[:, 0] == np.fromiter(map(len, data), np.int64, len(data)))
+    states = columns(after)
+    settled = (states[:, :4] == (columns(before) if seen is None else seen)[:, :4]).all(axis=1)
+    settled &= states[:, 2] + _TICK_NS < began  # else a change in the same tick would not show
+    settled &= states[:, 4] & _TYPE == stat.S_IFREG
+    settled &= states[:, 0] == np.fromiter(map(len, data), np.int64, len(data))
     for at in np.flatnonzero(~settled).tolist():
         data[at], state = read_settled(os.fsdecode(top + paths[at]))
-        states[at] = _STAMPS(state)
+        states[at] = columns([state])[0]
     return data, states
+
+
+def columns(found: Sequence[os.stat_result]) -> NDArray[np.int64]:
+    """States as in `State`, one row each."""
+    try:
+        return np.array(list(map(_STAMPS, found)), np.int64).reshape(-1, 5)
+    except OverflowError:
+        rows = [(*_STAMPS(one)[:3], one.st_ino & INODE_MAX, one.st_mode) for one in found]
+        return np.array(rows, np.int64).reshape(-1, 5)
 
 
 def read_settled(path: str) -> tuple[bytes, os.stat_result]:
@@ -210,10 +224,6 @@ def hashed(file: int, size: int) -> bytes:
         pass
     os.lseek(file, 0, os.SEEK_SET)
     return digest.digest()
-
-
-def state_of(found: os.stat_result) -> State:
-    return State(*_STAMPS(found))
 
 
 def same(before: os.stat_result, after: os.stat_result) -> bool:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import msgspec
+import numpy as np
 from blake3 import blake3
 
 from kamld.blobs import Blobs
@@ -99,30 +100,38 @@ class Writer:
 
         Raises SystemFault (unreadable_file, changing_file).
         """
-        waiting: deque[Future[list[Written]]] = deque()
+        for batch, kept in self._put_all(sources):
+            ids = (kept.ids[at : at + 32] for at in range(0, len(kept.ids), 32))
+            states = [State(*row) for row in kept.states.tolist()]
+            _tell(kept, progress)
+            yield from map(Written, batch, ids, states)
+
+    def _put_all(self, sources: Iterable[Source]) -> Iterator[tuple[list[Source], Kept]]:
+        waiting: deque[tuple[list[Source], Future[Kept]]] = deque()
         for batch in batches(sources):
             if len(batch) == 1 and batch[0].size > BYTES:
-                yield from _told([self._put_large(batch[0])], progress)
+                yield batch, self._put_large(batch[0])
             else:
-                waiting.append(self._put_batch(batch))
+                waiting.append((batch, self._put_batch(batch)))
             while len(waiting) > self._threads:
-                yield from _told(waiting.popleft().result(), progress)
-        for done in waiting:
-            yield from _told(done.result(), progress)
+                done, kept = waiting.popleft()
+                yield done, kept.result()
+        for done, kept in waiting:
+            yield done, kept.result()
 
     def put_below(self, listed: Files, progress: Progress | None = None) -> Iterator[Kept]:
         """As `put_files`, of the files of a folder, in columns."""
         left: Sequence[int] = range(len(listed.paths))
         if len(left) >= WORTH_A_PROCESS and self._threads > 1 and may_fork():
             sharing = Sharing(listed, self._keep_read, self._packing.add_new, self._packing.aside)
-            large = [at for at in left if listed.sizes[at] > BYTES]
-            for kept in sharing.all([at for at in left if listed.sizes[at] <= BYTES] if large else left):
-                if progress:
-                    progress(len(kept.numbers), int(kept.states[:, 0].sum()))
+            small = listed.states[:, 0] <= BYTES
+            for kept in sharing.all(left if small.all() else np.flatnonzero(small).tolist()):
+                _tell(kept, progress)
                 yield kept
-            left = large
-        for written in self.put_files(map(listed.source, left), progress):
-            yield Kept.one(written)
+            left = np.flatnonzero(~small).tolist()
+        for _, kept in self._put_all(map(listed.source, left)):
+            _tell(kept, progress)
+            yield kept
 
     def put_streams(
         self, streams: Iterable[tuple[Key, Iterable[bytes]]], progress: Progress | None = None
@@ -208,7 +217,7 @@ class Writer:
         self._pool = self._pool or ThreadPoolExecutor(self._threads, "hub-ingest")
         return self._pool
 
-    def _put_batch(self, batch: list[Source]) -> Future[list[Written]]:
+    def _put_batch(self, batch: list[Source]) -> Future[Kept]:
         """Read here what comes from memory: threads that all call the system for each of many small
         files hinder each other more than they help. What has to be waited for, several read at once."""
         if self._read_at_once:
@@ -220,10 +229,9 @@ class Writer:
             self._read_at_once = _BATCHES_READ_AT_ONCE
         return self._workers.submit(self._keep_batch, batch, found)
 
-    def _keep_batch(self, batch: list[Source], read: Read) -> list[Written]:
+    def _keep_batch(self, batch: list[Source], read: Read) -> Kept:
         self._keep_read(read)
-        states = [State(*row) for row in read.states.tolist()]
-        return list(map(Written, batch, read.ids, states))
+        return Kept([source.number for source in batch], b"".join(read.ids), read.states)
 
     def _keep_read(self, read: Read) -> None:
         self._keep_whole(read.ids, read.data, read.names)
@@ -253,7 +261,7 @@ class Writer:
         chunks = self._cut_and_keep(files.in_windows(pieces, digest))
         return self._keep_recipe(digest.digest(), chunks), sum(length for _, length in chunks)
 
-    def _put_large(self, source: Source) -> Written:
+    def _put_large(self, source: Source) -> Kept:
         for _ in range(files.TRIES):
             with files.opened(source.path) as (file, before):
                 if self.guard.may_be(before.st_size):  # before any part of it is kept
@@ -266,7 +274,7 @@ class Writer:
             if files.same(before, after):
                 self.guard.check(digest.digest(), source.shown)
                 identifier = self._keep_recipe(digest.digest(), chunks)
-                return Written(source, identifier, files.state_of(after))
+                return Kept([source.number], identifier, files.columns([after]))
         raise files.changing(source.path)
 
     def _keep_large(self, identifier: bytes, data: bytes) -> None:
@@ -350,10 +358,9 @@ class Writer:
         return list(zip(ids, map(len, pieces), strict=True))
 
 
-def _told(done: list[Written], progress: Progress | None) -> list[Written]:
+def _tell(kept: Kept, progress: Progress | None) -> None:
     if progress:
-        progress(len(done), sum(written.state.size for written in done))
-    return done
+        progress(len(kept.numbers), int(kept.states[:, 0].sum()))
 
 
 def _begun(pieces: Iterable[bytes]) -> tuple[bytes, Iterator[bytes] | None]:
