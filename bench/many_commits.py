@@ -105,7 +105,7 @@ class Place:
             table.writelines(f"{row:09},{os.urandom(40).hex()},some\n" for row in range(1_050_000))
 
     def edit_large(self, folder: str) -> None:
-        path = next(path for path in sorted((self.home / folder).rglob("*.*")) if path.is_file())
+        path = min((self.home / folder).glob("*.csv"), default=self.home / folder / "00" / "000000.bin")
         new, middle = path.with_suffix(".new"), path.stat().st_size // 2
         with open(path, "rb") as old, open(new, "wb") as file:
             file.write(old.read(middle) + b"more")

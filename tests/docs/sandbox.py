@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 from kamld.mount.launch import unmount
@@ -177,7 +178,7 @@ def run_page(path: Path, folder: Path) -> None:
     page = blocks(path)
     sandbox = Sandbox(folder)
     try:
-        for block, after in zip(page, [*page[1:], None], strict=True):
+        for block, after in zip_longest(page, page[1:]):
             _run_block(sandbox, path, block, after)
     finally:
         left = sandbox.close()
